@@ -1,0 +1,52 @@
+"""Errors, named by what the caller must do about them.
+
+Every message says three things: the thing, what was expected of it, and the cure.
+"""
+
+
+class FacelineError(Exception):
+    """Base of every error that Faceline raises on purpose; the command line shows it without a traceback."""
+
+    exit_code = 1
+
+
+class InvalidSettings(FacelineError):
+    """A setting or an argument is wrong: correct it and start again (exit code 2)."""
+
+    exit_code = 2
+
+
+class BadMessage(FacelineError):
+    """These bytes can never be processed: dead-letter them and go on.
+
+    ``reason`` is a short stable code (a metric label); the message is for people.
+    """
+
+    def __init__(self, reason: str, message: str, stage: str = "decode") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.stage = stage
+
+
+class Retryable(FacelineError):
+    """The outside world failed: back off, restore from the last commit, try again."""
+
+
+class Fenced(Retryable):
+    """Another worker owns this work now: drop the batch and all state, and join anew."""
+
+
+class Replaced(FacelineError):
+    """Another process runs under this worker's name and owns its work for good: stop, don't retry."""
+
+
+class ModelError(FacelineError):
+    """A model file is missing, damaged or not what its manifest says."""
+
+
+class PhotoRefused(FacelineError):
+    """A photo can't be enrolled; ``reason`` is a short stable code."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

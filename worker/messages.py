@@ -1,0 +1,220 @@
+"""Messages as they stand on topics and in files. The JSON Schemas in ``schemas/`` are generated from here.
+
+An event's value holds only what the frames determine: the same frames, models, settings and gallery give the same
+bytes. Publish times and latencies are headers.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.types import MICROSECONDS, Decision, Evidence
+
+EVENT_TYPE = "io.faceline.identity.{kind}.v1"
+FRAME_TYPE = "io.faceline.frame.v1"
+
+Kind = Literal["appeared", "tentative", "confirmed", "revised", "present", "departed"]
+Status = Literal["known", "tentative", "unknown"]
+Score = Annotated[float, Field(description="calibrated similarity; compare it with the threshold only")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CandidateMessage(_Message):
+    """A runner-up. Present only where the operator switched it on: these are other people's ids."""
+
+    person_id: str
+    score: Score
+    probability: Share
+
+
+class IdentityMessage(_Message):
+    """Who the track is, as far as it is known."""
+
+    status: Status
+    person_id: str | None = Field(description="null unless status is known or tentative")
+    score: Score | None = Field(description="of the named person, or of the best candidate where nobody is named")
+    threshold: Score | None
+    probability: Share | None = Field(description="that it is this person, given the gallery's size")
+    margin: float | None = Field(description="score minus the runner-up's; null where there is none")
+    reason: str | None = Field(
+        description="why nobody is named: no_usable_frame, too_few_frames, no_match, below_threshold, ambiguous, "
+        "empty_gallery, no_consent, other_embedder, evidence_against, erased"
+    )
+    candidates: tuple[CandidateMessage, ...] = ()
+
+
+class BoxMessage(_Message):
+    """Where the face is: left, top, width, height."""
+
+    pixels: tuple[float, float, float, float]
+    fraction: tuple[float, float, float, float] = Field(description="of the frame's width and height")
+
+
+class QualityMessage(_Message):
+    """How good the latest used crop was."""
+
+    face_pixels: float = Field(ge=0, description="shorter side of the box")
+    detection_score: Share
+    norm: float = Field(ge=0, description="length of the raw embedding; longer is better")
+    sharpness: float = Field(ge=0, description="variance of the Laplacian of the aligned grey crop")
+
+
+class EvidenceMessage(_Message):
+    """A frame that counted, and the share of the track's template that it holds."""
+
+    offset: int = Field(ge=0, description="of the frame in its partition")
+    time: str
+    weight: Share
+    box: tuple[float, float, float, float] = Field(description="left, top, width, height in pixels")
+
+
+class ModelsMessage(_Message):
+    """First twelve digits of the models' SHA-256."""
+
+    detector: str
+    embedder: str
+    recognizer: str
+
+
+class IdentityEvent(_Message):
+    """One event in the life of a track."""
+
+    id: str = Field(description="deterministic: the same frames, models and settings give the same id")
+    type: str = Field(pattern=r"^io\.faceline\.identity\.[a-z]+\.v1$")
+    kind: Kind
+    camera: str
+    track_id: str
+    sequence: int = Field(ge=0, description="0, 1, 2 … within the track; a gap is a lost event")
+    time: str = Field(description="capture time of the frame, RFC 3339")
+    identity: IdentityMessage
+    box: BoxMessage
+    first_seen: str
+    last_seen: str
+    dwell_seconds: float = Field(ge=0)
+    frames_seen: int = Field(ge=0)
+    frames_used: int = Field(ge=0, description="frames that the recognizer read")
+    quality: QualityMessage | None
+    evidence: tuple[EvidenceMessage, ...]
+    jump_suspected: bool = Field(description="the latest frames seem to show another person than the track's first")
+    reason: str | None = Field(
+        description="revised: another_person, evidence_against, erased; "
+        "departed: left, track_split, camera_reset, partition_moved, end_of_input"
+    )
+    replaces: str | None = Field(description="id of the event that this one retracts")
+    follows: str | None = Field(description="track that this one was split from")
+    models: ModelsMessage
+    gallery_version: str
+
+
+class TrackSummary(_Message):
+    """One line of ``tracks.json``."""
+
+    track_id: str
+    camera: str
+    first_time: str
+    last_time: str
+    frames: int
+    status: Status
+    person_id: str | None
+    score: float | None
+    threshold: float | None
+
+
+class EventContext(_Message):
+    """What all events of one worker have in common."""
+
+    digest: str = Field(description="of models and settings")
+    models: ModelsMessage
+
+
+def rfc3339(time_us: int) -> str:
+    """UTC with microseconds, as in 2026-01-31T12:00:00.123456Z."""
+    seconds, micros = divmod(time_us, MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+
+
+def event_id(digest: str, camera: str, track_id: str, sequence: int) -> str:
+    """32 hexadecimal digits from what determines the event."""
+    text = "\0".join((digest, camera, track_id, str(sequence)))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def to_event(decision: Decision, context: EventContext, gallery_version: str) -> IdentityEvent:
+    """The message for a decision; figures are rounded to what they can mean."""
+    identity, camera = decision.identity, decision.frame.camera
+    own_id = event_id(context.digest, camera, decision.track_id, decision.sequence)
+    replaced = decision.replaces
+    return IdentityEvent(
+        id=own_id,
+        type=EVENT_TYPE.format(kind=decision.kind),
+        kind=decision.kind,  # type: ignore[arg-type]  # pydantic checks it
+        camera=camera,
+        track_id=decision.track_id,
+        sequence=decision.sequence,
+        time=rfc3339(decision.frame.capture_time_us),
+        identity=IdentityMessage(
+            status=identity.status,  # type: ignore[arg-type]
+            person_id=identity.person_id,
+            score=_rounded(identity.score),
+            threshold=_rounded(identity.threshold),
+            probability=_rounded(identity.probability),
+            margin=_rounded(identity.margin),
+            reason=identity.reason,
+            candidates=tuple(
+                CandidateMessage(person_id=c.person_id, score=round(c.score, 4), probability=round(c.probability, 4))
+                for c in identity.candidates
+            ),
+        ),
+        box=_box(decision.box_xyxy, decision.frame_size),
+        first_seen=rfc3339(decision.first_seen_us),
+        last_seen=rfc3339(decision.last_seen_us),
+        dwell_seconds=(decision.last_seen_us - decision.first_seen_us) / MICROSECONDS,
+        frames_seen=decision.frames_seen,
+        frames_used=decision.frames_used,
+        quality=None
+        if decision.quality is None
+        else QualityMessage(
+            face_pixels=round(decision.quality.face_pixels, 1),
+            detection_score=round(decision.quality.detection_score, 4),
+            norm=round(decision.quality.norm, 3),
+            sharpness=round(decision.quality.sharpness, 1),
+        ),
+        evidence=tuple(_evidence(e) for e in decision.evidence),
+        jump_suspected=decision.jump_suspected,
+        reason=decision.reason,
+        replaces=None if replaced is None else event_id(context.digest, camera, decision.track_id, replaced),
+        follows=decision.follows,
+        models=context.models,
+        gallery_version=gallery_version,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _xywh(box_xyxy: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box_xyxy
+    return round(left, 1), round(top, 1), round(right - left, 1), round(bottom - top, 1)
+
+
+def _box(box_xyxy: tuple[float, float, float, float], size: tuple[int, int]) -> BoxMessage:
+    left, top, width, height = _xywh(box_xyxy)
+    fraction = (left / size[0], top / size[1], width / size[0], height / size[1])
+    rounded = tuple(round(v, 4) for v in fraction)
+    return BoxMessage(pixels=(left, top, width, height), fraction=(rounded[0], rounded[1], rounded[2], rounded[3]))
+
+
+def _evidence(evidence: Evidence) -> EvidenceMessage:
+    return EvidenceMessage(
+        offset=evidence.offset,
+        time=rfc3339(evidence.capture_time_us),
+        weight=round(evidence.weight, 4),
+        box=_xywh(evidence.box_xyxy),
+    )

@@ -1,0 +1,157 @@
+"""Train the recognizer on frozen embeddings: about two minutes on one core.
+
+Three things are learned at once: to separate tracks from other people's photos where it matters (partial AUC over
+the hardest negatives), to say how likely a match is (log-likelihood at low priors), and to tell, frame by frame,
+whether a track still shows its first person (the composer knows).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.training.data import VARIANTS, EmbeddedFaces
+from worker.training.model import Output, Recognizer
+from worker.training.sequences import People, compose, gallery_images, jump
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what comes out, besides the data."""
+
+    cell: str = "lstm"
+    hidden: int = 64
+    steps: int = 400
+    batch: int = 128
+    length: int = 16
+    long_every: int = 5  # every so many steps a batch is three times as long, with a short horizon
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    jump_chance: float = 0.25
+    jumped_weight: float = 0.15  # in the track losses, against 1 for a track that doesn't jump
+    gate_weight: float = 2.0
+    hard: float = 0.75
+    hardest_negatives: int = 200
+    bank: int = 1500  # photos of others that every track is compared with
+    average: float = 0.99  # of the weights, exponential
+    seed: int = 0
+
+
+PRIORS = (1e-2, 1e-3, 1e-4)
+
+
+def train(
+    faces: EmbeddedFaces,
+    chosen: np.ndarray,
+    recipe: Recipe,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> Recognizer:
+    """A recognizer trained on the people numbered ``chosen``, ready to export; ``report`` hears every step."""
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    people = People.of(faces, chosen)
+    embeddings = torch.from_numpy(faces.embeddings)
+    model = Recognizer(recipe.cell, recipe.hidden)
+    set_centers(model, faces, people, rng)
+    optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps)
+    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    model.train()
+    for step in range(recipe.steps):
+        loss = _step_loss(model, embeddings, people, recipe, step, rng)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            for name, value in model.state_dict().items():
+                average[name].lerp_(value, 1 - min(recipe.average, (step + 1) / (step + 10)))
+        report(step + 1, float(loss.detach()))
+    model.load_state_dict(average)
+    return model.eval()
+
+
+def set_centers(model: Recognizer, faces: EmbeddedFaces, people: People, rng: np.random.Generator) -> None:
+    """Mean template of tracks, mean photo, and the spread of log norms, of the training people."""
+    norms = np.linalg.norm(faces.embeddings, axis=1, keepdims=True)
+    units = faces.embeddings / norms
+    chosen = np.arange(len(people))
+    templates = []
+    for _ in range(4):
+        rows = compose(people, chosen, None, int(rng.integers(3, 13)), rng, hard=1.0)
+        weights = norms[rows] ** 8
+        templates.append((weights * units[rows]).sum(1) / weights.sum(1))
+    pooled = np.concatenate(templates)
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    images = np.concatenate(people.images)
+    log_norms = np.log(norms[(images[:, None] * VARIANTS + np.arange(VARIANTS)).ravel()])
+    model.probe_center.copy_(torch.from_numpy(pooled.mean(0)))
+    model.gallery_center.copy_(torch.from_numpy(units[images * VARIANTS].mean(0)))
+    model.log_norm_mean.fill_(float(log_norms.mean()))
+    model.log_norm_std.fill_(float(log_norms.std()))
+
+
+def scores(output: Output, templates: Tensor, heads: Tensor) -> Tensor:
+    """Scores [B, G] of tracks against gallery templates [G, E] with their (scale, shift) [G, 2]."""
+    raw = output.summary[:, 2:3] * (output.template @ templates.T) + output.summary[:, 3:4]
+    return raw * heads[:, 0] + heads[:, 1]
+
+
+def _step_loss(
+    model: Recognizer, embeddings: Tensor, people: People, recipe: Recipe, step: int, rng: np.random.Generator
+) -> Tensor:
+    longer = recipe.long_every > 0 and step % recipe.long_every == recipe.long_every - 1
+    length, horizon = (3 * recipe.length, recipe.length) if longer else (recipe.length, None)
+    batch = min(recipe.batch // (2 if longer else 1), len(people))
+    chosen = rng.choice(len(people), batch, replace=False)
+    gallery = gallery_images(people, chosen, rng)
+    intruders = (chosen + rng.integers(1, len(people), batch)) % len(people)
+    tracks = compose(people, chosen, gallery, length, rng, hard=recipe.hard)
+    tracks, foreign = jump(tracks, people, intruders, recipe.jump_chance, rng)
+    outputs, gates = model(embeddings[tracks], horizon)
+
+    bank_people = rng.integers(0, len(people), recipe.bank)
+    bank = embeddings[gallery_images(people, bank_people, rng) * VARIANTS]
+    templates, heads = model.enrol(torch.cat([embeddings[gallery * VARIANTS], bank]))
+    excluded = torch.from_numpy(
+        (bank_people[None] == chosen[:, None]) | ((bank_people[None] == intruders[:, None]) & foreign.any(1)[:, None])
+    )
+    prefixes = _prefixes(length, rng)
+    own, others, weights = [], [], []
+    for prefix in prefixes:
+        all_scores = scores(outputs[prefix - 1], templates, heads)
+        own.append(all_scores[:, :batch].diagonal()[:, None])
+        others.append(all_scores[:, batch:].masked_fill(excluded, -9.0))
+        jumped = torch.from_numpy(foreign[:, :prefix].any(1))
+        weights.append(torch.where(jumped, recipe.jumped_weight, 1.0)[:, None])
+    weight = torch.cat(weights)
+    loss = track_loss(model, torch.cat(own), torch.cat(others), weight / weight.mean(), recipe.hardest_negatives * 3)
+    labels = 1 - torch.from_numpy(foreign[:, 1:]).float()
+    return 3 * loss + recipe.gate_weight * F.binary_cross_entropy_with_logits(gates[:, 1:], labels)
+
+
+def track_loss(model: Recognizer, own: Tensor, others: Tensor, weight: Tensor, hardest: int) -> Tensor:
+    """Partial AUC on the hardest negatives, and the weighted log-likelihood at each of PRIORS."""
+    negatives = others.flatten()
+    negatives = negatives[negatives > -8]
+    hard = negatives.topk(min(hardest, len(negatives))).values
+    loss = (weight * F.softplus(20 * (hard[None] - own + 0.05))).mean()
+    scale = torch.exp(model.llr_scale).clamp(max=40)
+    own_llr, other_llr = scale * own - model.llr_offset, scale * negatives - model.llr_offset
+    for prior in PRIORS:
+        log_odds = math.log(prior / (1 - prior))
+        missed = (weight * F.softplus(-(own_llr + log_odds))).mean()
+        false = F.softplus(other_llr + log_odds).mean() * (1 - prior) / prior
+        loss = loss + (missed + false) / len(PRIORS)
+    return loss
+
+
+def _prefixes(length: int, rng: np.random.Generator) -> list[int]:
+    """Three lengths at which a track is judged: short, middling, long."""
+    half = length // 2
+    return [int(rng.integers(1, 5)), int(rng.integers(5, half + 1)), int(rng.integers(half + 1, length + 1))]

@@ -1,0 +1,1 @@
+"""Transports: where frames come from and where events go, all or nothing."""

@@ -1,0 +1,122 @@
+"""Between records and frames, decisions and messages: CloudEvents 1.0 in Kafka's binary mode.
+
+A producer that knows nothing of CloudEvents is welcome: a key and the image's bytes suffice.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from worker.errors import BadMessage
+from worker.messages import FRAME_TYPE, IdentityEvent, rfc3339
+from worker.pipeline import FrameIn
+from worker.transport.log import Headers, Message, Record
+from worker.types import FrameRef
+
+SOURCE = "/faceline"
+_MAX_CAMERA_BYTES = 128
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def frame_from_record(record: Record, watermark_us: int | None) -> FrameIn:
+    """The frame in a record, its bytes untouched. Raises ``BadMessage`` where it can't be told whose frame it is."""
+    headers = {name.lower(): value for name, value in record.headers}
+    kind = _text(headers.get("ce_type"))
+    if kind is not None and kind != FRAME_TYPE:
+        raise BadMessage("unknown_type", f"ce_type is {kind[:80]!r}, expected {FRAME_TYPE!r} or none", "codec")
+    capture_us, malformed = _capture_time(headers, record.timestamp_us)
+    traceparent = _text(headers.get("traceparent"))
+    return FrameIn(
+        ref=FrameRef(_camera(record.key), record.topic_id, record.partition, record.offset, capture_us),
+        record_time_us=record.timestamp_us,
+        value=record.value,
+        watermark_us=watermark_us,
+        malformed_time=malformed,
+        traceparent=traceparent if traceparent and _TRACEPARENT.match(traceparent) else None,
+    )
+
+
+def frame_headers(camera: str, capture_time_us: int, content_type: str, sequence: int) -> Headers:
+    """The headers that a CloudEvents producer of frames sends."""
+    return _encode(
+        {
+            "ce_specversion": "1.0",
+            "ce_id": f"{camera}-{sequence}",
+            "ce_source": f"/cameras/{camera}",
+            "ce_type": FRAME_TYPE,
+            "ce_time": rfc3339(capture_time_us),
+            "ce_sequence": str(sequence),
+            "content-type": content_type,
+        }
+    )
+
+
+def message_from_event(event: IdentityEvent, topic: str, recorded_us: int, traceparent: str | None) -> Message:
+    """An identity event as it is published. The value holds only what the frames determine; the clock is a header."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event.id,
+        "ce_source": f"{SOURCE}/cameras/{event.camera}",
+        "ce_type": event.type,
+        "ce_subject": event.track_id,
+        "ce_time": event.time,
+        "ce_recordedtime": rfc3339(recorded_us),
+        "content-type": "application/json",
+    }
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return Message(topic, event.camera.encode(), event.model_dump_json().encode(), _encode(headers))
+
+
+def dead_letter(record: Record, error: BadMessage, topic: str) -> Message:
+    """A record that can never be processed, as it came, with its coordinates and the reason."""
+    described = {
+        "dlq_topic": record.topic,
+        "dlq_partition": str(record.partition),
+        "dlq_offset": str(record.offset),
+        "dlq_timestamp": rfc3339(record.timestamp_us),
+        "dlq_stage": error.stage,
+        "dlq_reason": error.reason,
+        "dlq_error": type(error).__name__,
+        "dlq_message": str(error)[:500],
+        "dlq_attempts": "1",
+    }
+    return Message(topic, record.key, record.value, record.headers + _encode(described))
+
+
+def _camera(key: bytes | None) -> str:
+    if not key:
+        raise BadMessage("missing_key", "the record has no key: expected the camera's id", "codec")
+    if len(key) > _MAX_CAMERA_BYTES:
+        raise BadMessage("bad_key", f"the key has {len(key)} bytes: a camera's id has {_MAX_CAMERA_BYTES} at most", "codec")
+    try:
+        camera = key.decode()
+    except UnicodeDecodeError:
+        raise BadMessage("bad_key", "the key is not UTF-8: expected the camera's id", "codec") from None
+    if not camera.isprintable():
+        raise BadMessage("bad_key", f"the key {camera!r} has unprintable characters", "codec")
+    return camera
+
+
+def _capture_time(headers: Mapping[str, bytes], record_time_us: int) -> tuple[int, bool]:
+    """Capture time, and whether what was claimed could not be read (then the record's timestamp stands in)."""
+    claimed = headers.get("ce_time")
+    if claimed is None:
+        return record_time_us, False
+    try:
+        time = datetime.fromisoformat(claimed.decode("ascii"))
+        if time.tzinfo is None:
+            return record_time_us, True
+        since = time - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, False
+    except (ValueError, OverflowError):
+        return record_time_us, True
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def _encode(headers: Mapping[str, str]) -> Headers:
+    return tuple((name, value.encode()) for name, value in headers.items())
