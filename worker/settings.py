@@ -55,8 +55,10 @@ class GallerySettings(_Group):
     dir: Path = Field(default_factory=lambda: _data_home() / "gallery", description="folder of the local gallery")
     purpose: str = Field(default="any", description="matches people who agreed to it")
     tenant: str = "default"
-    fpir: float = Field(default=0.01, gt=0, lt=1, description="share of strangers' tracks that may ever be confirmed")
-    tentative_fpir: float = Field(default=0.05, gt=0, lt=1, description="the same for tentative names")
+    fpir: float = Field(
+        default=0.001, gt=0, lt=1, description="share of tracks of strangers, alike to those enrolled, ever confirmed"
+    )
+    tentative_fpir: float = Field(default=0.03, gt=0, lt=1, description="the same for tentative names")
 
 
 class TopicSettings(_Group):

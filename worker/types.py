@@ -109,9 +109,8 @@ class Match:
 class GalleryView:
     """The gallery as stages see it: everyone who may be matched right now. ``version`` names the records and the consent in force."""
 
-    templates: Float32  # [M, 128] centred, unit length
-    heads: Float32  # [M, 2] scale and shift from each photo's quality
-    owner: np.ndarray  # [M] index into person_ids
+    templates: Float32  # [P, 128] one a person, centred, unit length
+    heads: Float32  # [P, 2] scale and shift from the photos' quality
     person_ids: tuple[str, ...]
     threshold: float
     tentative_threshold: float

@@ -12,6 +12,7 @@ Development and held-out scenes share neither seeds nor people: see ``cast``.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -93,7 +94,7 @@ def cast(data: Path, engine: Engine, *, held_out: bool) -> list[Head]:
     talking = sorted(path for path in (data / "talking").iterdir() if path.suffix in (".mpg", ".mp4"))
     # pwij3p and id2_vcd_swwp2s show one speaker: only one of them is used.
     talking = [path for path in talking if path.stem != "pwij3p"]
-    chosen = webcam[held_out::2] + talking[held_out::2]
+    chosen = webcam[int(held_out) :: 2] + talking[int(held_out) :: 2]
     return [_cut_head(path, engine) for path in chosen]
 
 
@@ -112,7 +113,7 @@ def _cut_head(path: Path, engine: Engine) -> Head:
 
 def _read(path: Path) -> Iterator[Image]:
     if path.is_dir():
-        sequence = sorted(entry for entry in path.iterdir() if entry.is_dir())[0]
+        sequence = min(entry for entry in path.iterdir() if entry.is_dir())
         yield from (_must_read(file) for file in sorted(sequence.iterdir())[:40])
         return
     video = cv2.VideoCapture(str(path))
@@ -164,9 +165,19 @@ def compose(scene: Scene, time_us: int) -> tuple[Image, list[int], Float64]:
         canvas[top:bottom, left:right] = (60, 66, 72)
         owner[top:bottom, left:right] = len(scene.actors)
     visible = [n for n, box in boxes.items() if _count(owner == n, box) >= MIN_VISIBLE * totals[n]]
-    noise = np.random.default_rng(time_us % 2**32).normal(0, 3, canvas.shape)
-    image = np.clip(canvas + noise, 0, 255).astype(np.uint8)
+    image = np.clip(canvas + _noise(time_us), 0, 255).astype(np.uint8)
     return image, visible, np.array([boxes[n] for n in visible]).reshape(-1, 4)
+
+
+@lru_cache(maxsize=1)
+def _noise_field() -> Float32:
+    return np.random.default_rng(1).normal(0, 3, (2 * HEIGHT, 2 * WIDTH, 3)).astype(np.float32)
+
+
+def _noise(time_us: int) -> Float32:
+    """Sensor noise of 3 grey levels: another part of one field for every frame."""
+    top, left = np.random.default_rng(time_us).integers(0, (HEIGHT, WIDTH)).tolist()
+    return _noise_field()[top : top + HEIGHT, left : left + WIDTH]
 
 
 def _paste(
@@ -186,11 +197,13 @@ def _paste(
     scale = size / mean_size
     # Centred by the window's middle face, so that the person's own motion within the window stays.
     shift = np.array([x, y]) - scale * (box[:2] + box[2:]) / 2
-    small = cv2.resize(head.images_bgr[index], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    mask = cv2.resize(head.masks[index], small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    small = np.asarray(
+        cv2.resize(head.images_bgr[index], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+    )
+    mask = np.asarray(cv2.resize(head.masks[index], small.shape[1::-1], interpolation=cv2.INTER_AREA), np.float32)
     travel = 0 if before is None else round(float(np.hypot(x - before[0], y - before[1])))
     if travel >= 2:
-        small = cv2.blur(small, (travel, 1))
+        small = np.asarray(cv2.blur(small, (travel, 1)), np.uint8)
     left, top = np.round(shift).astype(int).tolist()
     on_canvas = scale * box + np.tile(np.array([left, top], np.float64), 2)
     total = _count(mask > 0.5, scale * box)

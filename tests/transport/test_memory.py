@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from worker.errors import Fenced, Retryable
+from worker.errors import Fenced, Replaced, Retryable
 from worker.transport.log import Batch, Headers, Message, Record, Transport
 from worker.transport.memory import MemoryBroker, MemoryTransport
 
@@ -324,7 +324,7 @@ def test_a_name_taken_over_is_lost_for_good(harness: MemoryHarness) -> None:
     for _ in range(2):
         with pytest.raises(Fenced):
             old.member.commit(batch, [], {})
-        with pytest.raises(Fenced, match="must be unique"):
+        with pytest.raises(Replaced, match="must be unique"):
             old.member.poll(10, 0)
     old.member.close()
     assert new.lag().keys() | bystander.lag().keys() == PARTITIONS

@@ -12,6 +12,7 @@ from worker.commands.options import add_settings, print_json, settings_of
 from worker.errors import InvalidSettings, PhotoRefused
 from worker.gallery.enrol import template_from_photo
 from worker.gallery.folder import FolderGallery
+from worker.gallery.index import fuse
 from worker.gallery.records import PersonRecord, StoredTemplate
 from worker.settings import Settings
 from worker.sources import IMAGE_SUFFIXES, image_files
@@ -91,9 +92,8 @@ def look_alikes(
     view: GalleryView = open_gallery(settings, loaded, gallery).view(now)
     if not len(view.templates):
         return []
-    new = loaded.enrol.run({"embedding": np.array([t.embedding for t in templates], np.float32)})["template"]
-    cosines = (view.templates @ new.T).max(axis=1)
-    near = {view.person_ids[view.owner[i]] for i in np.flatnonzero(cosines >= view.tentative_threshold)}
+    new = loaded.enrol.run({"embedding": fuse(templates)[None]})["template"][0]
+    near = {view.person_ids[i] for i in np.flatnonzero(view.templates @ new >= view.tentative_threshold)}
     return sorted(near - {person})
 
 

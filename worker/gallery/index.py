@@ -8,8 +8,8 @@ import numpy as np
 
 from worker.calibration import ImpostorTable
 from worker.engines.engine import Engine
-from worker.gallery.records import PersonRecord
-from worker.types import EMBEDDING_SIZE, GalleryView
+from worker.gallery.records import PersonRecord, StoredTemplate
+from worker.types import EMBEDDING_SIZE, Float32, GalleryView
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ def build_view(
 ) -> GalleryView:
     """The view of ``records`` at ``now``. Templates of another embedder and people without consent are left out."""
     allowed = [record for record in records if record.may_match(now, policy.purpose, policy.tenant)]
-    pairs = [(i, t) for i, record in enumerate(allowed) for t in record.templates]
-    usable = [(i, t) for i, t in pairs if t.embedder == embedder_digest]
+    usable = {r.person_id: [t for t in r.templates if t.embedder == embedder_digest] for r in allowed}
+    people = tuple(person for person, templates in usable.items() if templates)
     templates, heads = np.zeros((0, EMBEDDING_SIZE), np.float32), np.zeros((0, 2), np.float32)
-    if usable:
-        out = enrol.run({"embedding": np.array([t.embedding for _, t in usable], np.float32)})
+    if people:
+        out = enrol.run({"embedding": np.stack([fuse(usable[person]) for person in people])})
         templates, heads = out["template"], out["head"]
     notes = []
-    if foreign := len(pairs) - len(usable):
+    if foreign := sum(len(r.templates) for r in allowed) - sum(map(len, usable.values())):
         notes.append(
             f"{foreign} templates were made by another embedder than {embedder_digest[:12]} and can't match: "
             "enrol these people again with 'faceline enroll'"
@@ -53,14 +53,25 @@ def build_view(
     return GalleryView(
         templates=templates,
         heads=heads,
-        owner=np.array([i for i, _ in usable], np.int64),
-        person_ids=tuple(record.person_id for record in allowed),
-        threshold=impostors.threshold(policy.fpir, len(usable)),
-        tentative_threshold=impostors.threshold(policy.tentative_fpir, len(usable)),
+        person_ids=people,
+        threshold=impostors.threshold(policy.fpir, len(people)),
+        tentative_threshold=impostors.threshold(policy.tentative_fpir, len(people)),
         version=version,
         reason_if_empty=reason,
         notes=tuple(notes),
     )
+
+
+def fuse(templates: Sequence[StoredTemplate]) -> Float32:
+    """One raw embedding [128] for all photos of a person: the mean of their directions, at their mean length.
+
+    A mean of photos lies nearer to the person and farther from look-alikes than any one of them
+    (docs/decisions/0005), and a person counts once in the gallery's size, however many photos there are.
+    """
+    raw = np.array([template.embedding for template in templates], np.float64)
+    norms = np.linalg.norm(raw, axis=1, keepdims=True)
+    fused: Float32 = ((raw / norms).mean(axis=0) * norms.mean()).astype(np.float32)
+    return fused
 
 
 def next_change(records: Sequence[PersonRecord], now: datetime) -> datetime | None:

@@ -9,7 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from worker.types import (
     MICROSECONDS,
@@ -37,9 +37,11 @@ class DecideOptions:
     revise_frames: Annotated[int, Ge(1)] = 5  # in a row against what was said
     keep_margin: Annotated[float, Ge(0)] = 0.05  # a name is kept down to threshold - keep_margin
     min_margin: Annotated[float, Ge(0)] = 0.05  # score to the runner-up
-    foreign_share: float = 0.5  # below this share of the weight a frame shows somebody else
+    min_total_weight: Annotated[float, Ge(0)] = 0.1  # of all frames; one of average quality weighs about 1
+    foreign_share: Annotated[float, Ge(0), Le(1)] = 0.5  # below: the frame shows somebody else
+    suspect_share: Annotated[float, Ge(0), Le(1)] = 0.95  # below: look again at the next frame
     split_frames: Annotated[int, Ge(1)] = 5  # foreign frames in a row
-    split_seconds: Annotated[float, Ge(0)] = 0.6  # and for so long
+    split_seconds: Annotated[float, Ge(0)] = 0.5  # and for so long
     settle_frames: Annotated[int, Ge(1)] = 12  # used frames after which a nameless track counts as a stranger's
     present_seconds: Annotated[float, Ge(0)] = 10.0  # heartbeat; 0 turns it off
     report_candidates: bool = False  # name the runners-up in events: other people's ids
@@ -65,6 +67,7 @@ class Standing:
     foreign: int = 0
     before_foreign_us: int = 0  # when the first person was last seen
     last_told_us: int = 0
+    suspected: bool = False  # the last used frame may have shown somebody else
     settled: bool = False
 
     @property
@@ -125,13 +128,15 @@ def _weigh(
     standing: Standing, seen: Sighting, recognition: Recognition, match: Match, options: DecideOptions
 ) -> Standing:
     """Count one used frame for or against."""
-    standing = replace(standing, used=standing.used + 1)
+    suspected = standing.used > 0 and recognition.first_person < options.suspect_share
+    standing = replace(standing, used=standing.used + 1, suspected=suspected)
     if standing.used > 1 and recognition.first_person < options.foreign_share:
         return replace(standing, foreign=standing.foreign + 1)
     standing = replace(standing, foreign=0, before_foreign_us=seen.frame.capture_time_us)
     best = match.candidates[0] if match.candidates else None
     clear = best is not None and (match.margin is None or match.margin >= options.min_margin)
-    if best is None or not clear or best.score < match.tentative_threshold:
+    enough = recognition.total_weight >= options.min_total_weight
+    if best is None or not clear or not enough or best.score < match.tentative_threshold:
         return replace(standing, leader=None, leading=0, leading_strongly=0)
     leading, strongly = standing.leading, standing.leading_strongly
     if best.person_id != standing.leader:
@@ -148,7 +153,7 @@ def _name(standing: Standing, told: list[Decision], seen: Sighting, match: Match
             return _assert_name(standing, told, seen, match, "confirmed", options)
         if standing.leading >= options.tentative_frames:
             return _assert_name(standing, told, seen, match, "tentative", options)
-        return replace(standing, identity=_nobody(standing, match, options))
+        return replace(standing, identity=_nobody(seen, match, options))
     score = next((c.score for c in match.candidates if c.person_id == person), None)
     bar = match.threshold if standing.status == "known" else match.tentative_threshold
     shaken = score is None or score < bar - options.keep_margin
@@ -157,7 +162,7 @@ def _name(standing: Standing, told: list[Decision], seen: Sighting, match: Match
         return _assert_name(standing, told, seen, match, "revised", options)
     if standing.doubt >= options.revise_frames:
         standing = _withdraw(standing, told, seen, "evidence_against")
-        return replace(standing, identity=_nobody(standing, match, options))
+        return replace(standing, identity=_nobody(seen, match, options))
     if standing.status == "tentative" and (
         standing.leader == person and standing.leading_strongly >= options.confirm_frames
     ):
@@ -239,12 +244,14 @@ def _identity(status: str, person_id: str, match: Match, options: DecideOptions)
     )
 
 
-def _nobody(standing: Standing, match: Match, options: DecideOptions) -> Identity:
+def _nobody(seen: Sighting, match: Match, options: DecideOptions) -> Identity:
     """Nobody named, and why."""
     best = match.candidates[0] if match.candidates else None
     if best is None:
         return Identity("unknown", reason=match.reason, threshold=match.threshold)
-    if best.score < match.tentative_threshold:
+    if seen.recognition is not None and seen.recognition.total_weight < options.min_total_weight:
+        reason = "poor_quality"
+    elif best.score < match.tentative_threshold:
         reason = "no_match"
     elif match.margin is not None and match.margin < options.min_margin:
         reason = "ambiguous"
@@ -259,7 +266,7 @@ def _nobody(standing: Standing, match: Match, options: DecideOptions) -> Identit
 
 
 def _settled(standing: Standing, options: DecideOptions) -> bool:
-    if standing.foreign or standing.doubt:
+    if standing.foreign or standing.suspected or standing.doubt:
         return False
     if standing.status == "unknown":
         return standing.used >= options.settle_frames and not standing.leading

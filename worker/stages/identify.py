@@ -21,7 +21,7 @@ class IdentifyOptions:
 
 
 def identify(recognition: Recognition, gallery: GalleryView, calibration: Calibration, options: IdentifyOptions) -> Match:
-    """The nearest people, a person being as near as the nearest of their photos.
+    """The nearest people.
 
     The probability is Bayes' over everyone enrolled and "nobody", with equal priors for all enrolled.
     """
@@ -30,14 +30,13 @@ def identify(recognition: Recognition, gallery: GalleryView, calibration: Calibr
     # One matrix-vector product a track: a batched product rounds differently from batch to batch.
     cosines = gallery.templates @ recognition.template
     raw = recognition.scale * cosines + recognition.shift
-    scores = np.full(len(gallery.person_ids), -np.inf)
-    np.maximum.at(scores, gallery.owner, (raw * gallery.heads[:, 0] + gallery.heads[:, 1]).astype(np.float64))
+    scores = (raw * gallery.heads[:, 0] + gallery.heads[:, 1]).astype(np.float64)
     llr = calibration.scale * scores - calibration.offset
     prior = options.enrolled_share / len(scores)
     odds = prior * np.exp(np.clip(llr, -50, 50))
     probabilities = odds / (1 - options.enrolled_share + odds.sum())
     best = np.argsort(-scores, kind="stable")[: options.num_candidates]
     candidates = tuple(
-        Candidate(gallery.person_ids[i], float(scores[i]), float(probabilities[i])) for i in best if np.isfinite(scores[i])
+        Candidate(gallery.person_ids[i], float(scores[i]), float(probabilities[i])) for i in best
     )
     return Match(candidates, gallery.threshold, gallery.tentative_threshold)

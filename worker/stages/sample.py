@@ -20,7 +20,8 @@ class SampleOptions:
 
     min_face_pixels: Annotated[float, Ge(0)] = 24.0  # shorter side of the box
     min_detection_score: Annotated[float, Ge(0)] = 0.6
-    open_interval_seconds: Annotated[float, Ge(0)] = 0.0  # nobody named yet, or in doubt
+    open_interval_seconds: Annotated[float, Ge(0)] = 0.08  # nobody named yet
+    doubt_interval_seconds: Annotated[float, Ge(0)] = 0.0  # somebody else may be in the track
     confirmed_interval_seconds: Annotated[float, Ge(0)] = 0.5
     unknown_interval_seconds: Annotated[float, Ge(0)] = 0.25  # a stranger, for all that is known
 
@@ -37,8 +38,12 @@ def sample(
         return False
     if last_used_us is None:
         return True
-    interval = options.open_interval_seconds
-    if standing.settled and not update.ambiguous:
-        confirmed = standing.status == "known"
-        interval = options.confirmed_interval_seconds if confirmed else options.unknown_interval_seconds
-    return time_us - last_used_us >= interval * MICROSECONDS
+    return time_us - last_used_us >= _interval_seconds(update, standing, options) * MICROSECONDS
+
+
+def _interval_seconds(update: TrackUpdate, standing: Standing, options: SampleOptions) -> float:
+    if update.ambiguous or standing.suspected:
+        return options.doubt_interval_seconds
+    if not standing.settled:
+        return options.open_interval_seconds
+    return options.confirmed_interval_seconds if standing.status == "known" else options.unknown_interval_seconds

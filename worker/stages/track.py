@@ -35,7 +35,7 @@ class TrackOptions:
     max_tracks: int = 64  # open at a time, per camera
     gate: float = 18.5  # largest cost of a pair: chi-square with 4 degrees of freedom at 99.9 %
     low_score_gate: float = 13.3  # the same for low-score faces: 99 %
-    max_distance_sizes: float = 5.0  # between prediction and face, however unsure the prediction is
+    max_distance_sizes: float = 4.0  # between prediction and face, however unsure the prediction is
     unsure_price: float = 0.25  # weight of the prediction's log-variance in a pair's cost; a likelihood has 1
     ambiguous_seconds: float = 0.5  # unseen for longer, somebody else may have taken the place
     start_speed_sizes_per_second: float = 4.0  # standard deviation of a newborn's unknown velocity

@@ -1,7 +1,9 @@
 """Measure, on people who took no part in training, what a score means.
 
-Two things come out: the log-likelihood ratio of a score (logistic regression on prefixes of all lengths), and the
-table of how often a stranger's track ever reaches a score while it lasts, which thresholds are read from.
+A stranger at a door resembles the people who enrolled there more than a random face does: same family, same age, same
+origin. So a stranger's track is compared with the people most alike to that stranger: the hundredth of the others
+whose mean photo is nearest. Two things come out: the log-likelihood ratio of a score (logistic regression over all
+prefixes), and the table of how often a stranger's track is ever confirmed at a threshold, which thresholds come from.
 """
 
 import numpy as np
@@ -14,31 +16,33 @@ from worker.training.sequences import People, compose, gallery_images
 from worker.training.train import scores
 
 LENGTH = 32
-FIRST = 3  # a name is confirmed after this many used frames at the earliest
-_FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+IN_A_ROW = 3  # scores that confirm a name, as the decide stage does
+ALIKE = 0.01  # share of the others who stand in for the people enrolled: of one sex, age group and origin
+_FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 
 
 def calibrate(
-    model: Recognizer, faces: EmbeddedFaces, chosen: np.ndarray, *, rounds: int = 8, seed: int = 0
+    model: Recognizer, faces: EmbeddedFaces, chosen: np.ndarray, *, rounds: int = 48, seed: int = 0
 ) -> dict[str, object]:
     """``{"llr": {scale, offset}, "impostors": {far, score}, …}`` from tracks of the people numbered ``chosen``.
 
-    Tracks have 32 frames, half of them mostly degraded. A comparison of a stranger's track with a photo counts with
-    its highest score from the third frame to the last.
+    Tracks have 32 frames, half of them mostly degraded. A comparison of a stranger's track counts with the highest
+    score that three frames in a row reach.
     """
     people = People.of(faces, chosen)
     rng = np.random.default_rng(seed)
     embeddings = torch.from_numpy(faces.embeddings)
+    everyone = np.arange(len(people))
+    alike = torch.from_numpy(_most_alike(faces, people))
     own, others, ever = [], [], []
     for number in range(rounds):
-        everyone = np.arange(len(people))
         gallery = gallery_images(people, everyone, rng)
         tracks = compose(people, everyone, gallery, LENGTH, rng, hard=0.5, bursts=0.5 if number % 2 else 0.0)
         table = _all_scores(model, embeddings, tracks, gallery)  # [T, B, G]
-        mine = torch.eye(len(people), dtype=torch.bool)
-        own.append(table[:, mine].flatten())
-        others.append(table[:, ~mine].flatten()[:: LENGTH // 4])
-        ever.append(table[FIRST - 1 :].amax(0)[~mine])
+        strangers = table.gather(2, alike.expand(LENGTH, -1, -1))
+        own.append(table.diagonal(dim1=1, dim2=2).flatten())
+        others.append(strangers.flatten())
+        ever.append(strangers.unfold(0, IN_A_ROW, 1).amin(-1).amax(0).flatten())
     scale, offset = _logistic(torch.cat(own), torch.cat(others))
     highest = torch.cat(ever).numpy()
     return {
@@ -48,9 +52,21 @@ def calibrate(
             "score": [round(float(np.quantile(highest, 1 - far)), 6) for far in _FARS],
             "comparisons": len(highest),
             "people": len(people),
-            "frames": [FIRST, LENGTH],
+            "alike": ALIKE,
+            "frames": LENGTH,
         },
     }
+
+
+def _most_alike(faces: EmbeddedFaces, people: People) -> np.ndarray:
+    """For each person the numbers [B, K] of the others whose mean photo is nearest."""
+    units = faces.embeddings / np.linalg.norm(faces.embeddings, axis=1, keepdims=True)
+    means = np.array([units[images * VARIANTS].mean(0) for images in people.images])
+    means -= means.mean(0)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    similarity = means @ means.T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.argsort(-similarity, axis=1)[:, : max(1, round(ALIKE * len(people)))].copy()
 
 
 def _all_scores(model: Recognizer, embeddings: Tensor, tracks: np.ndarray, gallery: np.ndarray) -> Tensor:
@@ -74,4 +90,5 @@ def _logistic(own: Tensor, others: Tensor) -> tuple[float, float]:
         return value
 
     optimizer.step(loss)
-    return float(parameters[0]), float(parameters[1])
+    scale, offset = parameters.detach().tolist()
+    return scale, offset

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 
-from worker.errors import Fenced
+from worker.errors import Fenced, Replaced
 from worker.transport.log import Batch, Headers, Message, Record, Snapshot
 
 
@@ -319,7 +319,7 @@ class MemoryTransport:
         return self._seat.member_id
 
     def poll(self, max_records: int, timeout_seconds: float) -> Batch:
-        """See ``Transport``. Serves restored partitions in turn. Raises ``Fenced`` where another took our name."""
+        """See ``Transport``. Serves restored partitions in turn. Raises ``Replaced`` where another took our name."""
         deadline = time.monotonic() + timeout_seconds
         with self._broker._changed:
             self._check_may_poll(max_records)
@@ -398,7 +398,7 @@ class MemoryTransport:
         """What was lost and gained since the last poll; joins again where the session had expired."""
         if self._seat not in self._group.seats:
             if self._group.seat_of(self.member_id) is not None:
-                raise Fenced(f"another process joined as {self.member_id}: stop this one, names must be unique")
+                raise Replaced(f"another process joined as {self.member_id}: stop this one, names must be unique")
             self._seat = self._broker._sit(self._group, self.member_id)
         owned, known = self._owned(), self._known
         lost = frozenset(p for p in known if owned.get(p) != known[p])

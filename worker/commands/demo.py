@@ -1,0 +1,94 @@
+"""``faceline demo``: the main job on real input, with nothing but this package."""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from worker.assemble import Loaded, open_models
+from worker.commands.options import add_settings, settings_of
+from worker.commands.play import CameraFeed, Played, play
+from worker.commands.recognize import start_time
+from worker.demo import scene
+from worker.engines.models import manifests
+from worker.engines.pull import pull
+from worker.gallery.enrol import template_from_photo
+from worker.gallery.folder import FolderGallery
+from worker.gallery.records import PersonRecord
+from worker.reporting.files import Report, ReportOptions
+from worker.reporting.terminal import print_summary
+from worker.settings import Settings
+
+START = "2026-01-31T08:00:00Z"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command."""
+    add_settings(parser)
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="where results go (default: out/demo)")
+    parser.epilog = """Enrols two people, plays two cameras in which a third person appears too, and writes events.jsonl, tracks.json,
+annotated.mp4 and report.html. Uses no broker, no GPU and no camera. Fetches the models first where they are missing."""
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fetch models, enrol, play, report."""
+    settings = settings_of(options)
+    console = Console(stderr=True)
+    for manifest in manifests().values():
+        pull(manifest, settings.models.dir, report=lambda line: console.print(line, markup=False, highlight=False))
+    loaded = open_models(settings)
+    report = Report(
+        options.out, ReportOptions(video=True, thumbnails=False, fps=scene.FPS), "Faceline demo", scene.NOTES
+    )
+    with TemporaryDirectory() as scratch:
+        people = FolderGallery(Path(scratch))
+        _enrol(people, settings, loaded, console)
+        played = _play(people, settings, loaded, report, console)
+    report.close(played)
+    output = Console()
+    print_summary(report.tracks(), report.last_events(), played, options.out, output)
+    _suggest(options.out, output)
+    return 0
+
+
+def _enrol(people: FolderGallery, settings: Settings, loaded: Loaded, console: Console) -> None:
+    now = datetime.now(UTC)
+    for person, photos in scene.enrolment_photos().items():
+        templates = tuple(
+            template_from_photo(
+                photo, loaded.models.detector, loaded.models.embedder, loaded.embedder_digest, now, settings.enrol,
+                settings.decode,
+            )
+            for photo in photos
+        )  # fmt: skip
+        people.put(PersonRecord(person_id=person, templates=templates, consent_time=now))
+        console.print(f"enrolled {person} from {len(photos)} photo{'s' * (len(photos) > 1)}", highlight=False)
+
+
+def _play(
+    people: FolderGallery, settings: Settings, loaded: Loaded, report: Report, console: Console
+) -> Played:
+    start_us = start_time(START)
+    feeds = [CameraFeed("car", scene.car_frames(), start_us), CameraFeed("door", scene.door_frames(), start_us)]
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("frames", total=None)
+        return play(feeds, settings, loaded, people, report, lambda done: bar.update(task, completed=done))
+
+
+def _suggest(out: Path, console: Console) -> None:
+    """What to try next."""
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    confirmed = next((event for event in events if event["kind"] == "confirmed"), None)
+    command = "faceline" if Path(sys.argv[0]).name == "faceline" else "python -m worker"
+    if confirmed:
+        console.print(
+            f"why? {command} explain {confirmed['id'][:8]} --in {out}", markup=False, highlight=False, soft_wrap=True
+        )

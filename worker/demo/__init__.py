@@ -1,0 +1,1 @@
+"""The demo's footage and scene. Needs the extra ``demo``."""

@@ -1,0 +1,233 @@
+"""The story of each track, gathered frame by frame and event by event; flat in the number of frames."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.messages import IdentityEvent, TrackSummary, rfc3339
+from worker.types import MICROSECONDS
+
+MAX_POINTS = 256  # a track keeps at most so many; longer ones are thinned evenly
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time with a zone, exactly."""
+    since = datetime.fromisoformat(text) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class TracePoint:
+    """One used frame of one track; one line of ``trace.jsonl``."""
+
+    time_us: int
+    offset: int
+    track_id: str
+    camera: str
+    weight: float
+    first_person: float
+    score: float | None  # of the best candidate
+    threshold: float | None
+
+    def to_json(self) -> str:
+        """The line, without its newline; figures to six digits."""
+        line = {
+            "time": rfc3339(self.time_us),
+            "offset": self.offset,
+            "track_id": self.track_id,
+            "camera": self.camera,
+            "weight": _six_digits(self.weight),
+            "first_person": _six_digits(self.first_person),
+            "score": _six_digits(self.score),
+            "threshold": _six_digits(self.threshold),
+        }
+        return json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+
+    @staticmethod
+    def from_json(line: str) -> "TracePoint":
+        """Raises ``ValueError`` or ``KeyError`` where the line is no such point."""
+        found: dict[str, Any] = json.loads(line)
+        return TracePoint(
+            microseconds(found["time"]), found["offset"], found["track_id"], found["camera"], found["weight"],
+            found["first_person"], found["score"], found["threshold"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CoursePoint:
+    """One used frame, or several neighbouring ones that were merged."""
+
+    time_us: int
+    weight: float  # the heaviest
+    first_person: float  # the least sure
+    score: float | None  # the last
+    threshold: float | None
+    num_frames: int = 1
+
+    def merged(self, later: "CoursePoint") -> "CoursePoint":
+        """Both as one point."""
+        return CoursePoint(
+            self.time_us,
+            max(self.weight, later.weight),
+            min(self.first_person, later.first_person),
+            self.score if later.score is None else later.score,
+            self.threshold if later.threshold is None else later.threshold,
+            self.num_frames + later.num_frames,
+        )
+
+
+@dataclass(slots=True)
+class Course:
+    """What a track's used frames said, in order; neighbours are merged as it grows long."""
+
+    foreign_share: float = 0.5  # below it a frame shows somebody else, except the first, which defines the person
+    points: list[CoursePoint] = field(default_factory=list)
+    num_frames: int = 0
+    num_foreign: int = 0
+    _stride: int = 1
+
+    def add(self, point: TracePoint) -> None:
+        """Take one more used frame."""
+        if self.num_frames and point.first_person < self.foreign_share:
+            self.num_foreign += 1
+        self.num_frames += 1
+        sure = point.first_person if self.num_frames > 1 else 1.0
+        new = CoursePoint(point.time_us, point.weight, sure, point.score, point.threshold)
+        if self.points and self.points[-1].num_frames < self._stride:
+            self.points[-1] = self.points[-1].merged(new)
+        else:
+            self.points.append(new)
+        if len(self.points) > MAX_POINTS:
+            self._halve()
+
+    def is_foreign(self, point: CoursePoint) -> bool:
+        """Whether the recognizer took this frame for another person."""
+        return point.first_person < self.foreign_share
+
+    def _halve(self) -> None:
+        pairs = [self.points[i : i + 2] for i in range(0, len(self.points), 2)]
+        self.points = [pair[0].merged(pair[1]) if len(pair) == 2 else pair[0] for pair in pairs]
+        self._stride *= 2
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a track during which subscribers believed the same."""
+
+    start_us: int
+    end_us: int
+    status: str
+    person_id: str | None
+    event_id: str
+
+
+@dataclass(slots=True)
+class Story:
+    """Everything that reports know of one track."""
+
+    track_id: str
+    camera: str
+    course: Course
+    events: list[IdentityEvent] = field(default_factory=list)  # without heartbeats, but for the last
+
+    @property
+    def last(self) -> IdentityEvent:
+        """The last word."""
+        return self.events[-1]
+
+    @property
+    def first_us(self) -> int:
+        """When the face was first seen."""
+        return microseconds(self.events[0].first_seen)
+
+    @property
+    def last_us(self) -> int:
+        """When the face was last seen, as far as was told or traced."""
+        told = microseconds(self.last.last_seen)
+        if self.last.kind == "departed" or not self.course.points:
+            return max(told, self.first_us)
+        return max(told, self.course.points[-1].time_us)
+
+    @property
+    def was_retracted(self) -> bool:
+        """Whether a name was ever taken back."""
+        return any(event.kind == "revised" for event in self.events)
+
+    def hear(self, event: IdentityEvent) -> None:
+        """One more event; a heartbeat makes way for what follows."""
+        if self.events and self.events[-1].kind == "present":
+            self.events.pop()
+        self.events.append(event)
+
+    def spans(self) -> list[Span]:
+        """What subscribers believed, from first seen to last seen; touching spans that say the same are one."""
+        spans: list[Span] = []
+        for start, end, event in self._stretches():
+            identity = event.identity
+            last = spans[-1] if spans else None
+            if last and (last.status, last.person_id) == (identity.status, identity.person_id):
+                spans[-1] = Span(last.start_us, end, last.status, last.person_id, last.event_id)
+            elif end > start or not spans:
+                spans.append(Span(start, end, identity.status, identity.person_id, event.id))
+        return spans
+
+    def _stretches(self) -> Iterator[tuple[int, int, IdentityEvent]]:
+        told = [event for event in self.events if event.kind != "departed"] or self.events
+        starts = [self.first_us, *(microseconds(event.time) for event in told[1:]), self.last_us]
+        for number, event in enumerate(told):
+            start = min(starts[number], self.last_us)
+            yield start, max(start, min(starts[number + 1], self.last_us)), event
+
+    def summary(self) -> TrackSummary:
+        """The line of ``tracks.json``."""
+        last = self.last
+        return TrackSummary(
+            track_id=self.track_id,
+            camera=self.camera,
+            first_time=last.first_seen,
+            last_time=last.last_seen,
+            frames=last.frames_seen,
+            status=last.identity.status,
+            person_id=last.identity.person_id,
+            score=last.identity.score,
+            threshold=last.identity.threshold,
+        )
+
+
+class Book:
+    """All stories of a run, in the order in which the tracks were announced."""
+
+    def __init__(self, foreign_share: float = 0.5) -> None:
+        self._foreign_share = foreign_share
+        self._courses: dict[str, Course] = {}
+        self._stories: dict[str, Story] = {}
+
+    def trace(self, point: TracePoint) -> None:
+        """One used frame of a track, announced or not."""
+        if point.track_id not in self._courses:
+            self._courses[point.track_id] = Course(self._foreign_share)
+        self._courses[point.track_id].add(point)
+
+    def drop(self, track_id: str) -> None:
+        """A track ended before it was ever announced."""
+        if track_id not in self._stories:
+            self._courses.pop(track_id, None)
+
+    def hear(self, event: IdentityEvent) -> None:
+        """One published event."""
+        story = self._stories.get(event.track_id)
+        if story is None:
+            course = self._courses.setdefault(event.track_id, Course(self._foreign_share))
+            story = self._stories[event.track_id] = Story(event.track_id, event.camera, course)
+        story.hear(event)
+
+    def stories(self) -> list[Story]:
+        """Of every announced track."""
+        return list(self._stories.values())
+
+
+def _six_digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
