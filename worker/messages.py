@@ -43,8 +43,8 @@ class IdentityMessage(_Message):
     probability: Share | None = Field(description="that it is this person, given the gallery's size")
     margin: float | None = Field(description="score minus the runner-up's; null where there is none")
     reason: str | None = Field(
-        description="why nobody is named: no_usable_frame, poor_quality, too_few_frames, no_match, below_threshold, ambiguous, "
-        "empty_gallery, no_consent, other_embedder, evidence_against, erased"
+        description="why nobody is named: no_usable_frame, poor_quality, too_few_frames, no_match, below_threshold, "
+        "ambiguous, empty_gallery, no_consent, other_embedder, evidence_against, erased"
     )
     candidates: tuple[CandidateMessage, ...] = ()
 

@@ -313,9 +313,7 @@ class Pipeline:
             )
         ]  # fmt: skip
 
-    def _use(
-        self, work: list[_Work], chosen: list[list[TrackUpdate]], gallery: GalleryView
-    ) -> list[dict[str, _Used]]:
+    def _use(self, work: list[_Work], chosen: list[list[TrackUpdate]], gallery: GalleryView) -> list[dict[str, _Used]]:
         """Align, embed and recognize the chosen faces of all cameras in one batch; new recurrent states are stored."""
         with self._meter.stage("align"):
             crops = [
@@ -368,9 +366,7 @@ class Pipeline:
             update = updates[memory.track_id]
             memory = replace(memory, last=update)
             sighting = self._sighting(item.state, memory, used.get(memory.track_id))
-            standing, told, must_split = decide(
-                memory.standing, sighting, gallery.person_ids, self.options.decide
-            )
+            standing, told, must_split = decide(memory.standing, sighting, gallery.person_ids, self.options.decide)
             item.decisions += told
             memory = replace(memory, standing=standing)
             item.views.append(_view(memory, update, used.get(memory.track_id)))
@@ -398,7 +394,8 @@ class Pipeline:
         return replace(state, tracks=tuple(m for m in state.tracks if m.track_id not in by_id)), told
 
     def _sighting(self, state: CameraState, memory: TrackMemory, used: _Used | None) -> Sighting:
-        assert memory.last is not None and state.last_frame is not None, "a remembered track was seen in some frame"
+        assert memory.last is not None, "a remembered track was seen"
+        assert state.last_frame is not None, "in some frame"
         return Sighting(
             update=memory.last,
             frame=state.last_frame,

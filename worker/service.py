@@ -42,7 +42,7 @@ class GallerySource(Protocol):
 
 @dataclass(slots=True)
 class _Partition:
-    """One assigned partition: its own record and its cameras. ``restored`` tells whether they are the committed ones."""
+    """One assigned partition: its own record and its cameras; ``restored`` once they are the committed ones."""
 
     state: PartitionState = field(default_factory=PartitionState)
     cameras: dict[str, CameraState] = field(default_factory=dict)
@@ -254,9 +254,7 @@ class Service:
             by_partition.setdefault(homes[camera], {})[camera] = state
         return by_partition
 
-    def _snapshots(
-        self, partition: PartitionState, cameras: Mapping[str, CameraState]
-    ) -> dict[str, bytes | None]:
+    def _snapshots(self, partition: PartitionState, cameras: Mapping[str, CameraState]) -> dict[str, bytes | None]:
         snapshots: dict[str, bytes | None] = {
             camera: None if state.is_blank else dump_camera(state, self._context.digest)
             for camera, state in cameras.items()

@@ -46,7 +46,9 @@ class ModelSettings(_Group):
     """Where model files are."""
 
     dir: Path = Field(default_factory=lambda: _cache_home() / "models", description="cache of the published models")
-    recognizer_dir: Path | None = Field(default=None, description="what 'faceline train' wrote; default: the shipped one")
+    recognizer_dir: Path | None = Field(
+        default=None, description="what 'faceline train' wrote; default: the shipped one"
+    )
 
 
 class GallerySettings(_Group):
@@ -85,7 +87,11 @@ class Settings(BaseSettings):
     """All of it."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     models: ModelSettings = Field(default_factory=ModelSettings)

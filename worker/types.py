@@ -107,14 +107,14 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class GalleryView:
-    """The gallery as stages see it: everyone who may be matched right now. ``version`` names the records and the consent in force."""
+    """The gallery as stages see it: everyone who may be matched right now."""
 
     templates: Float32  # [P, 128] one a person, centred, unit length
     heads: Float32  # [P, 2] scale and shift from the photos' quality
     person_ids: tuple[str, ...]
     threshold: float
     tentative_threshold: float
-    version: str
+    version: str  # names the records
     reason_if_empty: str = "empty_gallery"  # or no_consent, other_embedder
     notes: tuple[str, ...] = ()  # what an operator should know
 

@@ -30,7 +30,9 @@ START = "2026-01-31T08:00:00Z"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
     add_settings(parser)
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="where results go (default: out/demo)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="where results go (default: out/demo)"
+    )
     parser.epilog = """Enrols two people, plays two cameras in which a third person appears too, and writes events.jsonl, tracks.json,
 annotated.mp4 and report.html. Uses no broker, no GPU and no camera. Fetches the models first where they are missing."""
     parser.set_defaults(run=run)
@@ -71,9 +73,7 @@ def _enrol(people: FolderGallery, settings: Settings, loaded: Loaded, console: C
         console.print(f"enrolled {person} from {len(photos)} photo{'s' * (len(photos) > 1)}", highlight=False)
 
 
-def _play(
-    people: FolderGallery, settings: Settings, loaded: Loaded, report: Report, console: Console
-) -> Played:
+def _play(people: FolderGallery, settings: Settings, loaded: Loaded, report: Report, console: Console) -> Played:
     start_us = start_time(START)
     feeds = [CameraFeed("car", scene.car_frames(), start_us), CameraFeed("door", scene.door_frames(), start_us)]
     with Progress(

@@ -22,10 +22,19 @@ from worker.types import GalleryView
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
     add_settings(parser)
-    parser.add_argument("person", metavar="PERSON", help="id: letters, digits and ._@+- (use no name that must stay private)")
-    parser.add_argument("photos", metavar="PHOTO", nargs="+", type=Path, help="photos of this person alone, or folders of them")
+    parser.add_argument(
+        "person", metavar="PERSON", help="id: letters, digits and ._@+- (use no name that must stay private)"
+    )
+    parser.add_argument(
+        "photos", metavar="PHOTO", nargs="+", type=Path, help="photos of this person alone, or folders of them"
+    )
     parser.add_argument("--name", default=None, help="display name")
-    parser.add_argument("--purpose", action="append", metavar="PURPOSE", help="what the person agreed to; may be repeated (default: any)")
+    parser.add_argument(
+        "--purpose",
+        action="append",
+        metavar="PURPOSE",
+        help="what the person agreed to; may be repeated (default: any)",
+    )
     parser.add_argument("--expires", metavar="DATE", help="end of the consent, as 2027-12-31 or with a time")
     parser.add_argument("--tenant", default=None, help="whose person this is (default: default)")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="folder of the gallery")
@@ -86,7 +95,12 @@ def templates_of(
 
 
 def look_alikes(
-    person: str, templates: list[StoredTemplate], settings: Settings, loaded: Loaded, gallery: FolderGallery, now: datetime
+    person: str,
+    templates: list[StoredTemplate],
+    settings: Settings,
+    loaded: Loaded,
+    gallery: FolderGallery,
+    now: datetime,
 ) -> list[str]:
     """People already enrolled who look like the new one: strangers who would be taken for each other."""
     view: GalleryView = open_gallery(settings, loaded, gallery).view(now)
@@ -146,7 +160,9 @@ def _report(
         return
     for path, template in templates:
         quality = template.quality
-        print(f"{path}: enrolled (face {quality.face_pixels:.0f} px, sharpness {quality.sharpness:.0f}, signal {quality.norm:.1f})")
+        print(
+            f"{path}: enrolled (face {quality.face_pixels:.0f} px, sharpness {quality.sharpness:.0f}, signal {quality.norm:.1f})"
+        )
     for path, error in refused:
         print(f"{path}: refused, {error.reason}: {error}")
     print(f"{options.person}: {len(templates)} photos enrolled, {len(refused)} refused")

@@ -28,13 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
     add_settings(parser)
     parser.add_argument("source", metavar="SOURCE", type=Path, help="video file, or folder of images in name order")
-    parser.add_argument("--people", type=Path, metavar="DIR", help="a folder per person with photos (default: the gallery)")
+    parser.add_argument(
+        "--people", type=Path, metavar="DIR", help="a folder per person with photos (default: the gallery)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--camera", default="camera", metavar="ID", help="name of the camera in events")
-    parser.add_argument("--fps", type=float, metavar="N", help="frames per second (default: the video's; 10 for images)")
-    parser.add_argument("--start", default=EPOCH, metavar="TIME", help=f"capture time of the first frame (default {EPOCH})")
+    parser.add_argument(
+        "--fps", type=float, metavar="N", help="frames per second (default: the video's; 10 for images)"
+    )
+    parser.add_argument(
+        "--start", default=EPOCH, metavar="TIME", help=f"capture time of the first frame (default {EPOCH})"
+    )
     parser.add_argument("--video", action="store_true", help="write annotated.mp4 too")
-    parser.add_argument("--thumbnails", action="store_true", help="put face crops into report.html (biometric data: mind where it goes)")
+    parser.add_argument(
+        "--thumbnails", action="store_true", help="put face crops into report.html (biometric data: mind where it goes)"
+    )
     parser.add_argument("--json", action="store_true", help="print tracks as JSON instead of a table")
     parser.epilog = """examples:
   faceline recognize lobby.mp4 --people people/ --out out/lobby --video
@@ -109,6 +117,4 @@ def _play(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("frames", total=source.num_frames)
-        return play(
-            [feed], settings, loaded, people, report, lambda done: bar.update(task, completed=done)
-        )
+        return play([feed], settings, loaded, people, report, lambda done: bar.update(task, completed=done))

@@ -27,7 +27,9 @@ MIN_PEOPLE = 50
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
     add_settings(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder per person, two images or more in each")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="a folder per person, two images or more in each"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the recognizer goes")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="embeddings that were computed before")
     parser.add_argument("--cell", choices=["lstm", "gru", "rnn"], default="lstm")

@@ -54,8 +54,12 @@ def door_frames() -> Iterator[SourceFrame]:
     rng = np.random.default_rng(7)
     wall = _wall()
     actors = [
-        _Actor(_cut(COLLINS.image(), (224, 115), 1.25), start=0.0, end=11.0, path=((-0.15, 0.42), (0.3, 0.45), (0.78, 0.42), (1.2, 0.45))),
-        _Actor(_cut(HOPPER.image(), (257, 190), 0.85), start=1.0, end=12.0, path=((1.2, 0.5), (0.72, 0.52), (0.25, 0.5), (-0.2, 0.52))),
+        _Actor(
+            _cut(COLLINS.image(), (224, 115), 1.25), 0.0, 11.0, ((-0.15, 0.42), (0.3, 0.45), (0.78, 0.42), (1.2, 0.45))
+        ),
+        _Actor(
+            _cut(HOPPER.image(), (257, 190), 0.85), 1.0, 12.0, ((1.2, 0.5), (0.72, 0.52), (0.25, 0.5), (-0.2, 0.52))
+        ),
     ]
     for number in range(round(SECONDS * FPS)):
         seconds = number / FPS

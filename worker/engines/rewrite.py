@@ -68,14 +68,17 @@ def _prelu_as_convolutions(node: NodeProto, slope: np.ndarray) -> tuple[list[Nod
     x, y = node.input[0], node.output[0]
     slope = slope.reshape(-1, 1, 1, 1).astype(np.float32)
     weights = {f"{y}_one_minus_slope": 1 - slope, f"{y}_slope": slope}
-    pointwise = {"group": len(slope), "kernel_shape": [1, 1]}
     nodes = [
         helper.make_node("Relu", [x], [f"{y}_positive"]),
-        helper.make_node("Conv", [f"{y}_positive", f"{y}_one_minus_slope"], [f"{y}_bent"], **pointwise),
-        helper.make_node("Conv", [x, f"{y}_slope"], [f"{y}_straight"], **pointwise),
+        _scale_channels(f"{y}_positive", f"{y}_one_minus_slope", f"{y}_bent", len(slope)),
+        _scale_channels(x, f"{y}_slope", f"{y}_straight", len(slope)),
         helper.make_node("Add", [f"{y}_bent", f"{y}_straight"], [y]),
     ]
     return nodes, weights
+
+
+def _scale_channels(source: str, weight: str, target: str, channels: int) -> NodeProto:
+    return helper.make_node("Conv", [source, weight], [target], group=channels, kernel_shape=[1, 1])
 
 
 def _name_dims(value: onnx.ValueInfoProto, dims: list[int | str]) -> None:

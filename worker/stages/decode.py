@@ -23,10 +23,11 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Annotated, ClassVar, NoReturn
 
 import cv2
 import numpy as np
+from annotated_types import Ge
 
 from worker.errors import BadMessage
 from worker.types import Image
@@ -50,10 +51,12 @@ _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # orientation → cv2.flip, aft
 class DecodeOptions:
     """What an image may cost. Peak bytes per pixel: JPEG 6, progressive 9; WebP 13; PNG 6, 16-bit with alpha 16."""
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 40_000_000
-    min_side_pixels: int = 16
-    max_scans: int = 64  # of a progressive JPEG, each a pass over all pixels; encoders write about 10
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    max_bytes: Annotated[int, Ge(1)] = 20_000_000
+    max_pixels: Annotated[int, Ge(1)] = 40_000_000
+    min_side_pixels: Annotated[int, Ge(1)] = 16
+    max_scans: Annotated[int, Ge(1)] = 64  # of a progressive JPEG, each a pass over all pixels; encoders write about 10
 
 
 def decode(value: bytes | None, options: DecodeOptions) -> Image:
@@ -74,7 +77,7 @@ def decode(value: bytes | None, options: DecodeOptions) -> Image:
             return _decode_webp(value, options)
     except (IndexError, struct.error):
         raise _bad("truncated", "image ends inside its header: send whole files") from None
-    _refuse("unsupported_format", f"bytes start with {value[:12].hex()}: expected a JPEG, PNG or WebP image")
+    raise _bad("unsupported_format", f"bytes start with {value[:12].hex()}: expected a JPEG, PNG or WebP image")
 
 
 def _bad(reason: str, message: str) -> BadMessage:
@@ -103,7 +106,7 @@ def _imdecode(value: bytes, flags: int, width: int, height: int) -> Image:
         _refuse("corrupt", "image can't be decoded, its data are damaged: send a valid file")
     if sorted(image.shape[:2]) != sorted((width, height)):
         _refuse("corrupt", f"image claims {width}×{height} and decodes as {image.shape[1]}×{image.shape[0]}")
-    return image  # type: ignore[return-value]  # uint16 from IMREAD_UNCHANGED; _finish makes it uint8
+    return image  # uint16 from IMREAD_UNCHANGED; _finish makes it uint8
 
 
 # JPEG
@@ -255,9 +258,9 @@ def _webp_exif(value: bytes) -> bytes:
 def _finish(image: Image, exif: bytes) -> Image:
     """Grey, BGR or BGRA of 8 or 16 bits → upright uint8 [H, W, 3], contiguous."""
     if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=255 / 65535)  # type: ignore[assignment]  # rounds to nearest
+        image = cv2.convertScaleAbs(image, alpha=255 / 65535)  # rounds to nearest
     if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     elif image.shape[2] == 4:
         image = _over_white(image)
     return _upright(image, _orientation(exif))
@@ -275,7 +278,7 @@ def _over_white(image_bgra: Image) -> Image:
 
 
 def _orientation(exif: bytes) -> int:
-    """Orientation 1…8 from a TIFF structure (EXIF 2.32, 4.6.2), with or without ``Exif\\0\\0``; 1 if unreadable."""
+    """Orientation 1…8 from a TIFF structure (EXIF 2.32, 4.6.2), with or without its prefix; 1 if unreadable."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
@@ -295,7 +298,7 @@ def _orientation(exif: bytes) -> int:
 def _upright(image: Image, orientation: int) -> Image:
     """Turn and mirror ``image`` so that its orientation becomes 1."""
     if orientation >= 5:
-        image = cv2.transpose(image)  # type: ignore[assignment]
+        image = cv2.transpose(image)
     if orientation in _FLIPS:
-        image = cv2.flip(image, _FLIPS[orientation])  # type: ignore[assignment]
+        image = cv2.flip(image, _FLIPS[orientation])
     return np.ascontiguousarray(image)

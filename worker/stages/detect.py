@@ -6,9 +6,11 @@ Face Detector", 2023) as OpenCV's FaceDetectorYN does it; tests hold the two tog
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
+from annotated_types import Ge, Le
 
 from worker.engines.engine import Engine
 from worker.types import Faces, Float32, Image
@@ -21,10 +23,12 @@ _ALIGNMENT = 32  # height and width of the network's input are multiples of this
 class DetectOptions:
     """How to look for faces."""
 
-    max_side_pixels: int = 640  # frames are shrunk to this before detection, never enlarged
-    min_score: float = 0.4
-    nms_iou: float = 0.3
-    max_faces: int = 100
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    max_side_pixels: Annotated[int, Ge(32)] = 640  # frames are shrunk to this before detection, never enlarged
+    min_score: Annotated[float, Ge(0), Le(1)] = 0.4
+    nms_iou: Annotated[float, Ge(0), Le(1)] = 0.3
+    max_faces: Annotated[int, Ge(1)] = 100
 
 
 def detect(image_bgr: Image, engine: Engine, options: DetectOptions) -> Faces:

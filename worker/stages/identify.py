@@ -20,7 +20,9 @@ class IdentifyOptions:
     num_candidates: int = 3
 
 
-def identify(recognition: Recognition, gallery: GalleryView, calibration: Calibration, options: IdentifyOptions) -> Match:
+def identify(
+    recognition: Recognition, gallery: GalleryView, calibration: Calibration, options: IdentifyOptions
+) -> Match:
     """The nearest people.
 
     The probability is Bayes' over everyone enrolled and "nobody", with equal priors for all enrolled.
@@ -36,7 +38,5 @@ def identify(recognition: Recognition, gallery: GalleryView, calibration: Calibr
     odds = prior * np.exp(np.clip(llr, -50, 50))
     probabilities = odds / (1 - options.enrolled_share + odds.sum())
     best = np.argsort(-scores, kind="stable")[: options.num_candidates]
-    candidates = tuple(
-        Candidate(gallery.person_ids[i], float(scores[i]), float(probabilities[i])) for i in best
-    )
+    candidates = tuple(Candidate(gallery.person_ids[i], float(scores[i]), float(probabilities[i])) for i in best)
     return Match(candidates, gallery.threshold, gallery.tentative_threshold)

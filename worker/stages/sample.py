@@ -27,7 +27,12 @@ class SampleOptions:
 
 
 def sample(
-    update: TrackUpdate, faces: Faces, standing: Standing, last_used_us: int | None, time_us: int, options: SampleOptions
+    update: TrackUpdate,
+    faces: Faces,
+    standing: Standing,
+    last_used_us: int | None,
+    time_us: int,
+    options: SampleOptions,
 ) -> bool:
     """Whether this track's face in this frame is to be embedded."""
     row = update.face_index

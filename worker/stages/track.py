@@ -10,9 +10,10 @@ overlap. Every timer is event time in seconds; no rule counts frames except ``mi
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from worker.types import MICROSECONDS, Faces, FrameRef, TrackEnd, TrackUpdate
@@ -26,23 +27,26 @@ _IMPOSSIBLE = 1e9  # cost of a pair outside the gate; leaving both alone is alwa
 class TrackOptions:
     """How to follow. A *size* is the geometric mean of a face box's width and height."""
 
-    high_score: float = 0.6  # faces at or above are assigned first
-    low_score: float = 0.4  # faces below are ignored
-    birth_score: float = 0.65  # an unassigned face at or above begins a track
-    lost_seconds: float = 1.5  # a track unseen for longer is over
-    probation_seconds: float = 0.5  # the same, for a track with fewer than min_hits
-    min_hits: int = 2  # frames with a face, from which on a track is no longer on probation
-    max_tracks: int = 64  # open at a time, per camera
-    gate: float = 18.5  # largest cost of a pair: chi-square with 4 degrees of freedom at 99.9 %
-    low_score_gate: float = 13.3  # the same for low-score faces: 99 %
-    max_distance_sizes: float = 4.0  # between prediction and face, however unsure the prediction is
-    unsure_price: float = 0.25  # weight of the prediction's log-variance in a pair's cost; a likelihood has 1
-    ambiguous_seconds: float = 0.5  # unseen for longer, somebody else may have taken the place
-    start_speed_sizes_per_second: float = 4.0  # standard deviation of a newborn's unknown velocity
-    acceleration_sizes: float = 7.0  # root of the power of white acceleration: sizes · s^-1.5
-    position_noise_sizes: float = 0.07  # standard deviation of a detected centre
-    size_noise: float = 0.15  # standard deviation of a detected width or height, as a share of it
-    size_drift: float = 0.6  # standard deviation of a size's change in one second, as a share of it
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    high_score: Annotated[float, Ge(0)] = 0.6  # faces at or above are assigned first
+    low_score: Annotated[float, Ge(0)] = 0.4  # faces below are ignored
+    birth_score: Annotated[float, Ge(0)] = 0.65  # an unassigned face at or above begins a track
+    lost_seconds: Annotated[float, Ge(0)] = 1.5  # a track unseen for longer is over
+    probation_seconds: Annotated[float, Ge(0)] = 0.5  # the same, for a track with fewer than min_hits
+    min_hits: Annotated[int, Ge(1)] = 2  # frames with a face, from which on a track is no longer on probation
+    max_tracks: Annotated[int, Ge(1)] = 64  # open at a time, per camera
+    gate: Annotated[float, Ge(0)] = 18.5  # largest cost of a pair: chi-square with 4 degrees of freedom at 99.9 %
+    low_score_gate: Annotated[float, Ge(0)] = 13.3  # the same for low-score faces: 99 %
+    max_distance_sizes: Annotated[float, Ge(0)] = 4.0  # between prediction and face, however unsure the former is
+    unsure_price: Annotated[float, Ge(0)] = 0.25  # of the prediction's log-variance in a cost; in a likelihood 1
+    ambiguous_cost: Annotated[float, Ge(0)] = 9.5  # costlier pairs may be wrong: 95 %
+    ambiguous_seconds: Annotated[float, Ge(0)] = 0.5  # unseen for longer, somebody else may have taken the place
+    start_speed_sizes_per_second: Annotated[float, Ge(0)] = 4.0  # standard deviation of a newborn's velocity
+    acceleration_sizes: Annotated[float, Ge(0)] = 7.0  # root of the power of white acceleration: sizes · s^-1.5
+    position_noise_sizes: Annotated[float, Ge(0)] = 0.07  # standard deviation of a detected centre
+    size_noise: Annotated[float, Ge(0)] = 0.15  # standard deviation of a detected width or height, as a share
+    size_drift: Annotated[float, Ge(0)] = 0.6  # standard deviation of a size's change in one second, as a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +274,7 @@ def _shortest_augmenting_paths(costs: Float64) -> NDArray[np.int64]:
 def _ambiguous(
     costs: Float64, assigned: list[int], predicted: list[Motion], faces: Faces, now_us: int, options: TrackOptions
 ) -> list[bool]:
-    """Per track: could another face have been taken for it, or its face for another track's?"""
+    """Per track: whether another face may have been taken for it, or its face for another track's."""
     possible = (costs <= options.gate) & (faces.scores >= options.low_score)
     faces_near, tracks_near = possible.sum(axis=1), possible.sum(axis=0)
     flags = []
@@ -279,7 +283,8 @@ def _ambiguous(
             flags.append(bool(faces_near[row] > 0))
             continue
         unsure = now_us - motion.last_seen_us > options.ambiguous_seconds * MICROSECONDS
-        flags.append(bool(faces_near[row] > 1 or tracks_near[column] > 1 or unsure))
+        improbable = costs[row, column] > options.ambiguous_cost  # a cut in the footage, say
+        flags.append(bool(faces_near[row] > 1 or tracks_near[column] > 1 or unsure or improbable))
     return flags
 
 

@@ -89,7 +89,8 @@ def _camera(key: bytes | None) -> str:
     if not key:
         raise BadMessage("missing_key", "the record has no key: expected the camera's id", "codec")
     if len(key) > _MAX_CAMERA_BYTES:
-        raise BadMessage("bad_key", f"the key has {len(key)} bytes: a camera's id has {_MAX_CAMERA_BYTES} at most", "codec")
+        message = f"the key has {len(key)} bytes: a camera's id has {_MAX_CAMERA_BYTES} at most"
+        raise BadMessage("bad_key", message, "codec")
     try:
         camera = key.decode()
     except UnicodeDecodeError:

@@ -83,7 +83,8 @@ class Transport(Protocol):
         """The partition's committed state; its records flow from the next poll on.
 
         None where it can't be had yet (another member's transaction is still open, the partition has moved, a
-        batch was just aborted): ask again after the next poll. Raises ``Retryable``; ``ValueError`` for a partition that isn't assigned.
+        batch was just aborted): ask again after the next poll. Raises ``Retryable``; ``ValueError`` for a partition
+        that isn't assigned.
         """
         ...
 
@@ -93,7 +94,7 @@ class Transport(Protocol):
         outputs: Sequence[Message],
         snapshots: Mapping[int, Mapping[str, bytes | None]],
     ) -> None:
-        """Write outputs, snapshots (by partition and camera; None is a tombstone) and the batch's offsets: all or nothing.
+        """Write outputs, snapshots (by partition and camera; None is a tombstone) and the batch's offsets, or nothing.
 
         Returns when subscribers who read committed records can see them. Raises ``Fenced`` where the batch's
         generation is no longer the group's: then nothing was written. Raises ``Retryable`` where the log failed: then

@@ -254,7 +254,7 @@ class MemoryBroker:
         seat, old = _Seat(member_id), group.seat_of(member_id)
         group.seats = [other for other in group.seats if other is not old] + [seat]
         if old is not None:
-            group.owners |= {partition: (seat, group.generation + 1) for partition in group.owned_by(old)}
+            group.owners |= dict.fromkeys(group.owned_by(old), (seat, group.generation + 1))
         self._rebalance(group)
         return seat
 

@@ -1,0 +1,67 @@
+# All set-up starts here, from git, make and Python 3.11+ (and, for the tests of a real broker, JDK 17+ with Maven).
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+
+.PHONY: help install install-demo demo check test test-fast bench schemas lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+# uv installs in seconds and hard-links torch from its cache; it is brought along where it is missing.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Faceline needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version); try make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+$(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/demo.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv requirements/dev.lock requirements/tracking.lock pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/tracking.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@ $(VENV)/.demo
+
+install: $(VENV)/.dev  ## everything for development into .venv, from a lock with hashes
+
+install-demo: $(VENV)/.demo  ## what serving and the demo need into .venv
+
+demo: install-demo  ## play the demo scene; results in out/demo
+	$(BIN)/faceline demo --out $(OUT)
+
+check: install  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check  ## lint, types and all tests
+	$(BIN)/faceline models pull
+	$(BIN)/python -m pytest -q
+
+test-fast: install  ## the quick tests only
+	$(BIN)/faceline models pull
+	$(BIN)/python -m pytest -q -m "not slow and not kafka"
+
+bench: install  ## measure speed and memory, write benchmarks/pipeline.md
+	$(BIN)/faceline models pull
+	$(BIN)/faceline bench --out benchmarks
+
+schemas: install  ## write schemas/ from the models
+	$(BIN)/faceline schemas --out schemas
+
+lock: $(BIN)/uv  ## resolve the locks anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra demo -o requirements/demo.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev -o requirements/dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-deps -o requirements/tracking.lock requirements/tracking.in
+
+clean:  ## remove what was built and installed here
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
