@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from worker.calibration import Calibration
 from worker.engines.engine import Engine
 from worker.errors import BadMessage
-from worker.stages.admit import Admission, AdmitOptions, Clock, admit, plausible_time
+from worker.stages.admit import Admission, AdmitOptions, Clock, admit, is_silent, plausible_time
 from worker.stages.align import align, sharpness
 from worker.stages.decide import DecideOptions, Sighting, Standing, decide, depart
 from worker.stages.decode import DecodeOptions, decode
@@ -24,7 +24,7 @@ from worker.stages.embed import embed
 from worker.stages.identify import IdentifyOptions, identify
 from worker.stages.recognize import blank_state, recognize
 from worker.stages.sample import SampleOptions, sample
-from worker.stages.track import TrackerState, TrackOptions, expire, split, track
+from worker.stages.track import TrackerState, TrackOptions, split, track
 from worker.types import (
     MICROSECONDS,
     Decision,
@@ -43,6 +43,9 @@ from worker.types import (
 )
 
 EVIDENCE_KEPT = 5
+
+Home: TypeAlias = tuple[int, str]
+"""Partition and camera: where a state lives. A camera that moves to another partition begins anew there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,14 @@ class FrameIn:
     ref: FrameRef  # with the capture time that was claimed, or the record's timestamp where there was none
     record_time_us: int
     value: bytes | None
-    watermark_us: int | None = None  # how far the partition's time had come before this frame
+    partition_time_us: int | None = None  # newest record timestamp of the partition before this frame
     malformed_time: bool = False  # the claimed capture time could not be read
     traceparent: str | None = None  # W3C trace context, handed on to events
+
+    @property
+    def home(self) -> Home:
+        """Where the camera's state lives."""
+        return self.ref.partition, self.ref.camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +111,13 @@ class CameraState:
     tracker: TrackerState = field(default_factory=TrackerState)
     tracks: tuple[TrackMemory, ...] = ()
     last_frame: FrameRef | None = None
+    heard_us: int | None = None  # the partition's time when the camera last sent anything
     frame_size: tuple[int, int] = (1, 1)
 
     @property
     def is_blank(self) -> bool:
         """Nothing is remembered."""
-        return not self.tracks and self.clock.newest_us is None
+        return self.heard_us is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,51 +196,45 @@ class Pipeline:
         self.options = options or PipelineOptions()
         self._meter = meter or _NoMeter()
         self._blank = blank_state(models.recognizer)
-        self._forget_us = round(self.options.track.lost_seconds * MICROSECONDS)
 
     def process(
-        self, frames: Sequence[FrameIn], states: Mapping[str, CameraState], gallery: GalleryView
-    ) -> tuple[list[FrameResult], dict[str, CameraState]]:
+        self, frames: Sequence[FrameIn], states: Mapping[Home, CameraState], gallery: GalleryView
+    ) -> tuple[list[FrameResult], dict[Home, CameraState]]:
         """Results in the order of ``frames``, and the new states of the cameras that they touch.
 
         Frames of one camera are taken in the order given.
         """
-        changed: dict[str, CameraState] = {}
+        changed: dict[Home, CameraState] = {}
         results: dict[int, FrameResult] = {}
         for numbers in _rounds(frames):
             work: dict[int, _Work] = {}
             for number in numbers:
-                camera = frames[number].ref.camera
-                state = changed.get(camera) or states.get(camera) or CameraState()
+                home = frames[number].home
+                state = changed.get(home) or states.get(home) or CameraState()
                 state, admitted = self._open(frames[number], state)
-                changed[camera] = state
+                changed[home] = state
                 if isinstance(admitted, _Work):
                     work[number] = admitted
                 else:
                     results[number] = admitted
             self._run_round(list(work.values()), gallery)
             for number, item in work.items():
-                changed[item.ref.camera] = item.state
+                changed[item.frame.home] = item.state
                 results[number] = FrameResult(
                     item.frame, "processed", item.time_us, tuple(item.decisions), tuple(item.views), None, item.image,
                     item.notes,
                 )  # fmt: skip
         return [results[number] for number in range(len(frames))], changed
 
-    def close_silent(self, state: CameraState, time_us: int) -> tuple[CameraState, list[Decision]]:
-        """Depart the tracks that a silent camera has not shown for too long at ``time_us`` (event time).
+    def close_silent(self, state: CameraState, partition_time_us: int | None) -> tuple[CameraState, list[Decision]]:
+        """Depart the tracks of a camera that is silent at that time of its partition, and forget it, clock and all.
 
-        A camera that has nothing open and is silent for so long is forgotten, clock and all. Returns ``state`` itself
-        where nothing changed.
+        Returns ``state`` itself where it isn't silent.
         """
-        tracker, ends = expire(state.tracker, time_us, self.options.track)
-        told: list[Decision] = []
-        if ends:
-            state, told = self._close(replace(state, tracker=tracker), ends)
-        newest = state.clock.newest_us
-        if not state.tracks and newest is not None and newest + self._forget_us < time_us:
-            state = CameraState()
-        return state, told
+        if not is_silent(state.heard_us, partition_time_us, self.options.admit):
+            return state, []
+        _, told = self.close_all(state, "left")
+        return CameraState(), told
 
     def restart_recognition(self, state: CameraState) -> CameraState:
         """For a state made by other models or settings: ids, motion and what was said stay, recognition begins anew."""
@@ -254,14 +257,14 @@ class Pipeline:
 
     def _open(self, frame: FrameIn, state: CameraState) -> tuple[CameraState, _Work | FrameResult]:
         """Time first, then bytes: what is late is never decoded."""
+        state, decisions = self.close_silent(state, frame.partition_time_us)
+        heard_us = max(frame.record_time_us, frame.partition_time_us or frame.record_time_us)
+        state = replace(state, heard_us=heard_us)
         time_us, replaced = plausible_time(frame.ref.capture_time_us, frame.record_time_us, self.options.admit)
         clock, admission = admit(state.clock, time_us, self.options.admit)
         notes = Counter({"replaced_time": int(replaced), "malformed_time": int(frame.malformed_time)})
         if admission is Admission.LATE:
-            return replace(state, clock=clock), FrameResult(frame, "late", time_us, notes=notes)
-        decisions: list[Decision] = []
-        if frame.watermark_us is not None:
-            state, decisions = self.close_silent(state, frame.watermark_us)
+            return replace(state, clock=clock), FrameResult(frame, "late", time_us, tuple(decisions), notes=notes)
         try:
             with self._meter.stage("decode"):
                 image = decode(frame.value, self.options.decode)
@@ -410,10 +413,10 @@ class Pipeline:
 def _rounds(frames: Sequence[FrameIn]) -> list[list[int]]:
     """Frame numbers by round: the n-th frame of every camera in the n-th round."""
     rounds: list[list[int]] = []
-    seen: Counter[str] = Counter()
+    seen: Counter[Home] = Counter()
     for number, frame in enumerate(frames):
-        turn = seen[frame.ref.camera]
-        seen[frame.ref.camera] += 1
+        turn = seen[frame.home]
+        seen[frame.home] += 1
         if turn == len(rounds):
             rounds.append([])
         rounds[turn].append(number)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from worker.errors import BadMessage, Retryable
 from worker.messages import EventContext, IdentityEvent, to_event
-from worker.pipeline import CameraState, FrameIn, FrameResult, Pipeline
+from worker.pipeline import CameraState, FrameIn, FrameResult, Home, Pipeline
 from worker.settings import ServiceSettings, TopicSettings
 from worker.transport.codec import dead_letter, frame_from_record, message_from_event
 from worker.transport.log import PARTITION_KEY, Batch, Message, Record, Transport
@@ -155,52 +155,53 @@ class Service:
         return self._pipeline.restart_recognition(state)
 
     def _work(self, batch: Batch) -> Step:
+        """Process a batch beside the committed state, commit it, and only then take the new state over."""
         frames, refused = self._read(batch.records)
-        states = {c: s for p in self._partitions.values() for c, s in p.cameras.items()}
+        states = {(n, camera): state for n, p in self._partitions.items() for camera, state in p.cameras.items()}
         gallery = self._gallery.view(self._now())
         results, changed = self._pipeline.process(frames, states, gallery)
-        events = [
-            (to_event(decision, self._context, gallery.version), result.frame.traceparent)
-            for result in results
-            for decision in result.decisions
-        ]
-        letters = [dead_letter(record, error, self._topics.dead_letters) for record, error in refused]
-        by_place = {(r.partition, r.offset): r for r in batch.records}
-        for result in results:
-            if result.refused is not None:
-                record = by_place[result.frame.ref.partition, result.frame.ref.offset]
-                letters.append(dead_letter(record, result.refused, self._topics.dead_letters))
+        told = [(decision, r.frame.traceparent) for r in results for decision in r.decisions]
         after, outcomes = self._advance(batch.records, results, refused)
-        silent = self._close_silent_cameras(after, changed)
-        events += [(to_event(d, self._context, gallery.version), None) for d in silent]
-        by_partition = self._by_partition(results, changed)
-        snapshots = {n: self._snapshots(after[n], by_partition.get(n, {})) for n in after}
+        told += [(decision, None) for decision in self._close_silent_cameras(after, states, changed)]
+        events = [(to_event(decision, self._context, gallery.version), trace) for decision, trace in told]
+        letters = self._dead_letters(batch.records, results, refused)
+        cameras: dict[int, dict[str, CameraState]] = {number: {} for number in after}
+        for (number, camera), state in changed.items():
+            cameras[number][camera] = state
+        snapshots = {number: self._snapshots(after[number], cameras[number]) for number in after}
         self._transport.commit(batch, [*self._messages(events), *letters], snapshots)
-        for number, state in after.items():
-            self._partitions[number].state = state
-            cameras = self._partitions[number].cameras
-            cameras.update(by_partition.get(number, {}))
-            for camera in [c for c, s in cameras.items() if s.is_blank]:
-                del cameras[camera]
+        for number, partition_state in after.items():
+            partition = self._partitions[number]
+            partition.state = partition_state
+            kept = {**partition.cameras, **cameras[number]}
+            partition.cameras = {camera: state for camera, state in kept.items() if not state.is_blank}
         return Step(len(batch.records), tuple(results), tuple(event for event, _ in events), outcomes)
+
+    def _dead_letters(
+        self,
+        records: Iterable[Record],
+        results: Iterable[FrameResult],
+        refused: Iterable[tuple[Record, BadMessage]],
+    ) -> list[Message]:
+        by_place = {(record.partition, record.offset): record for record in records}
+        undecodable = [
+            (by_place[r.frame.ref.partition, r.frame.ref.offset], r.refused) for r in results if r.refused is not None
+        ]
+        return [dead_letter(record, error, self._topics.dead_letters) for record, error in [*refused, *undecodable]]
 
     def _read(self, records: Iterable[Record]) -> tuple[list[FrameIn], list[tuple[Record, BadMessage]]]:
         """Frames with the partition's time as it stood before each, and the records that are no frames."""
         frames: list[FrameIn] = []
         refused: list[tuple[Record, BadMessage]] = []
-        watermarks = {number: p.state.watermark_us for number, p in self._partitions.items()}
+        times = {number: p.state.time_us for number, p in self._partitions.items()}
         for record in records:
-            mark = watermarks[record.partition]
+            before = times[record.partition]
             try:
-                frames.append(frame_from_record(record, mark))
+                frames.append(frame_from_record(record, before))
             except BadMessage as error:
                 refused.append((record, error))
-            watermarks[record.partition] = self._later(mark, record)
+            times[record.partition] = _later(before, record)
         return frames, refused
-
-    def _later(self, mark: int | None, record: Record) -> int:
-        time_us = record.timestamp_us - round(self._settings.silence_allowance_seconds * MICROSECONDS)
-        return time_us if mark is None else max(mark, time_us)
 
     def _advance(
         self,
@@ -220,39 +221,27 @@ class Service:
         for record in records:
             number = record.partition
             state = after.get(number) or self._partitions[number].state
-            after[number] = replace(
-                state, next_offset=record.offset + 1, watermark_us=self._later(state.watermark_us, record)
-            )
+            after[number] = replace(state, next_offset=record.offset + 1, time_us=_later(state.time_us, record))
         for number, counted in outcomes.items():
             total = dict(Counter(after[number].outcomes) + counted)
             after[number] = replace(after[number], outcomes=total, digest=self._context.digest)
         return after, sum(outcomes.values(), Counter())
 
     def _close_silent_cameras(
-        self, after: Mapping[int, PartitionState], changed: dict[str, CameraState]
+        self,
+        after: Mapping[int, PartitionState],
+        states: Mapping[Home, CameraState],
+        changed: dict[Home, CameraState],
     ) -> list[Decision]:
+        """Depart the tracks of cameras that were silent while their partition went on; ``changed`` is added to."""
         told: list[Decision] = []
-        for number, partition_state in after.items():
-            mark = partition_state.watermark_us
-            if mark is None:
-                continue
-            for camera, old in self._partitions[number].cameras.items():
-                state = changed.get(camera, old)
-                closed, decisions = self._pipeline.close_silent(state, mark)
+        for home, state in {**states, **changed}.items():
+            if home[0] in after:
+                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us)
                 if closed is not state:
-                    changed[camera] = closed
+                    changed[home] = closed
                     told += decisions
         return told
-
-    def _by_partition(
-        self, results: Iterable[FrameResult], changed: Mapping[str, CameraState]
-    ) -> dict[int, dict[str, CameraState]]:
-        homes = {c: n for n, p in self._partitions.items() for c in p.cameras}
-        homes |= {r.frame.ref.camera: r.frame.ref.partition for r in results}
-        by_partition: dict[int, dict[str, CameraState]] = {}
-        for camera, state in changed.items():
-            by_partition.setdefault(homes[camera], {})[camera] = state
-        return by_partition
 
     def _snapshots(self, partition: PartitionState, cameras: Mapping[str, CameraState]) -> dict[str, bytes | None]:
         snapshots: dict[str, bytes | None] = {
@@ -270,3 +259,7 @@ class Service:
             self._transport.abort(batch)
         for number in self._partitions:
             self._partitions[number] = _Partition()
+
+
+def _later(time_us: int | None, record: Record) -> int:
+    return record.timestamp_us if time_us is None else max(time_us, record.timestamp_us)

@@ -78,9 +78,6 @@ class ServiceSettings(_Group):
     application_id: str = Field(default="faceline", pattern=r"^[A-Za-z0-9._-]{1,128}$")
     batch_frames: int = Field(default=32, ge=1, le=10_000)
     poll_timeout_seconds: float = Field(default=0.5, gt=0, le=60)
-    silence_allowance_seconds: float = Field(
-        default=5.0, ge=0, description="how far a camera may lag behind its partition before it counts as silent"
-    )
 
 
 class Settings(BaseSettings):
@@ -131,7 +128,6 @@ class Settings(BaseSettings):
         decisive = {
             "pipeline": adapter.dump_python(self.pipeline_options(), mode="json"),
             "gallery": self.gallery.model_dump(mode="json", exclude={"dir"}),
-            "silence": self.service.silence_allowance_seconds,
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

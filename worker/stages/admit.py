@@ -17,6 +17,7 @@ class AdmitOptions:
 
     max_skew_seconds: Annotated[float, Gt(0)] = 300.0  # capture time against the record's own timestamp
     reset_after_late_frames: Annotated[int, Ge(1)] = 10  # in a row: then the camera's clock was set back
+    silence_seconds: Annotated[float, Gt(0)] = 6.0  # of its partition's time: then its visitors are taken for gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ def plausible_time(capture_us: int, record_us: int, options: AdmitOptions) -> tu
     if abs(capture_us - record_us) > options.max_skew_seconds * MICROSECONDS:
         return record_us, True
     return capture_us, False
+
+
+def is_silent(heard_us: int | None, partition_time_us: int | None, options: AdmitOptions) -> bool:
+    """Whether a camera has sent nothing for too long while others of its partition went on.
+
+    Both times are the partition's (the newest record timestamp seen on it), so that no clock of the camera counts.
+    """
+    if heard_us is None or partition_time_us is None:
+        return False
+    return partition_time_us - heard_us > options.silence_seconds * MICROSECONDS
 
 
 def admit(clock: Clock, time_us: int, options: AdmitOptions) -> tuple[Clock, Admission]:

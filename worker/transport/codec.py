@@ -19,7 +19,7 @@ _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def frame_from_record(record: Record, watermark_us: int | None) -> FrameIn:
+def frame_from_record(record: Record, partition_time_us: int | None) -> FrameIn:
     """The frame in a record, its bytes untouched. Raises ``BadMessage`` where it can't be told whose frame it is."""
     headers = {name.lower(): value for name, value in record.headers}
     kind = _text(headers.get("ce_type"))
@@ -31,7 +31,7 @@ def frame_from_record(record: Record, watermark_us: int | None) -> FrameIn:
         ref=FrameRef(_camera(record.key), record.topic_id, record.partition, record.offset, capture_us),
         record_time_us=record.timestamp_us,
         value=record.value,
-        watermark_us=watermark_us,
+        partition_time_us=partition_time_us,
         malformed_time=malformed,
         traceparent=traceparent if traceparent and _TRACEPARENT.match(traceparent) else None,
     )

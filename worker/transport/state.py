@@ -25,7 +25,7 @@ class PartitionState:
     """What a partition carries besides its cameras: how far its time has come, and every frame accounted for."""
 
     next_offset: int = 0
-    watermark_us: int | None = None
+    time_us: int | None = None  # the newest record timestamp seen
     digest: str = ""  # of models and settings that wrote it
     outcomes: Mapping[str, int] = field(default_factory=dict)  # frames by outcome since the topic began
 
