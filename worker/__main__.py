@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except FacelineError as error:
-        Console(stderr=True).print(f"faceline {options.command}: {error}", style="red", markup=False, highlight=False)
+        text = f"faceline {options.command}: {error}"
+        Console(stderr=True).print(text, style="red", markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

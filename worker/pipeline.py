@@ -26,7 +26,6 @@ from worker.stages.recognize import blank_state, recognize
 from worker.stages.sample import SampleOptions, sample
 from worker.stages.track import TrackerState, TrackOptions, split, track
 from worker.types import (
-    MICROSECONDS,
     Decision,
     Evidence,
     FaceQuality,
@@ -131,6 +130,7 @@ class TrackView:
     score: float | None = None  # of the best candidate
     threshold: float | None = None
     announced: bool = False
+    doubted: bool = False  # it may show somebody else than its first person right now
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,9 +436,12 @@ def _shares(memory: TrackMemory) -> tuple[Evidence, ...]:
 
 
 def _view(memory: TrackMemory, update: TrackUpdate, used: _Used | None) -> TrackView:
-    identity, announced = memory.standing.identity, memory.standing.announced
+    standing = memory.standing
+    told = {"announced": standing.announced, "doubted": standing.doubted}
     if used is None:
-        return TrackView(update, identity, announced=announced)
+        return TrackView(update, standing.identity, **told)
     best = used.match.candidates[0].score if used.match.candidates else None
     answer = used.recognition
-    return TrackView(update, identity, answer.weight, answer.first_person, best, used.match.threshold, announced)
+    return TrackView(
+        update, standing.identity, answer.weight, answer.first_person, best, used.match.threshold, **told
+    )

@@ -17,7 +17,7 @@ from worker.errors import BadMessage, Retryable
 from worker.messages import EventContext, IdentityEvent, to_event
 from worker.pipeline import CameraState, FrameIn, FrameResult, Home, Pipeline
 from worker.settings import ServiceSettings, TopicSettings
-from worker.transport.codec import dead_letter, frame_from_record, message_from_event
+from worker.transport.codec import TIMES_US, dead_letter, frame_from_record, message_from_event
 from worker.transport.log import PARTITION_KEY, Batch, Message, Record, Transport
 from worker.transport.state import (
     BadSnapshot,
@@ -261,5 +261,7 @@ class Service:
             self._partitions[number] = _Partition()
 
 
-def _later(time_us: int | None, record: Record) -> int:
+def _later(time_us: int | None, record: Record) -> int | None:
+    if record.timestamp_us not in TIMES_US:
+        return time_us
     return record.timestamp_us if time_us is None else max(time_us, record.timestamp_us)

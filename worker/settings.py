@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.errors import InvalidSettings
 from worker.gallery.enrol import EnrolOptions
@@ -60,7 +60,16 @@ class GallerySettings(_Group):
     fpir: float = Field(
         default=0.001, gt=0, lt=1, description="share of tracks of strangers, alike to those enrolled, ever confirmed"
     )
-    tentative_fpir: float = Field(default=0.03, gt=0, lt=1, description="the same for tentative names")
+    tentative_fpir: float = Field(default=0.03, gt=0, lt=1, description="the same for tentative names; not less")
+
+    @model_validator(mode="after")
+    def _tentative_is_easier(self) -> "GallerySettings":
+        if self.tentative_fpir < self.fpir:
+            raise ValueError(
+                f"tentative_fpir {self.tentative_fpir} is less than fpir {self.fpir}: "
+                "a tentative name would be harder to get than a confirmed one"
+            )
+        return self
 
 
 class TopicSettings(_Group):
@@ -146,6 +155,10 @@ def load_settings(
     except ValidationError as error:
         where = f" ({config})" if config else ""
         raise InvalidSettings("\n".join(_line(e, where) for e in error.errors())) from error
+    except SettingsError as error:
+        raise InvalidSettings(
+            f"{error}: write single settings as {PREFIX}GROUP__NAME, or a whole group as a JSON object"
+        ) from error
 
 
 def shown(settings: Settings) -> dict[str, Any]:
@@ -178,6 +191,10 @@ def _read_yaml(path: Path | None) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InvalidSettings(f"settings file {path} holds no groups: expected lines such as 'detect:'")
+    for group in content:
+        if group not in Settings.model_fields:  # before pydantic-settings takes _env_file and the like for its own
+            known = ", ".join(sorted(Settings.model_fields))
+            raise InvalidSettings(f"setting {group} ({path}) doesn't exist: expected one of {known}")
     return content
 
 

@@ -1,9 +1,11 @@
 """Run the real service loop on the in-process log, disturbed or not, and read what subscribers would read."""
 
+import hashlib
 import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 
 from worker.assemble import Loaded, open_gallery, open_pipeline
 from worker.engines.engine import Engine
-from worker.errors import Retryable
+from worker.errors import PhotoRefused, Retryable
 from worker.gallery.enrol import template_from_photo
 from worker.gallery.folder import FolderGallery
 from worker.gallery.records import PersonRecord
@@ -43,6 +45,8 @@ class Run:
     values: dict[str, list[bytes]]  # event values by camera
     outcomes: dict[str, int]
     letters: list[dict[str, str]]  # headers of dead letters
+    best_score: float | None = None  # that any candidate reached at any used frame
+    threshold: float | None = None  # the highest in force
     num_restarts: int = 0
     broker: MemoryBroker = field(default_factory=MemoryBroker)
 
@@ -66,7 +70,10 @@ class CachedEngine:
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
     def _row(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        key = b"".join(array.tobytes() for array in feeds.values())
+        digest = hashlib.blake2b(digest_size=16)
+        for array in feeds.values():
+            digest.update(str(array.shape).encode() + array.tobytes())
+        key = digest.digest()
         if key not in self._answers:
             self._answers[key] = self._engine.run(feeds)
         return self._answers[key]
@@ -89,14 +96,16 @@ def gallery_of(photos: Mapping[str, Sequence[bytes]], folder: Path, loaded: Load
     """Enrol photos by person."""
     gallery = FolderGallery(folder)
     for person, images in photos.items():
-        templates = tuple(
-            template_from_photo(
-                image, loaded.models.detector, loaded.models.embedder, loaded.embedder_digest, NOW, settings.enrol,
-                settings.decode,
-            )
-            for image in images
-        )  # fmt: skip
-        gallery.put(PersonRecord(person_id=person, templates=templates, consent_time=NOW))
+        templates = []
+        for image in images:
+            with suppress(PhotoRefused):  # as 'faceline enroll' does: the others count
+                templates.append(
+                    template_from_photo(
+                        image, loaded.models.detector, loaded.models.embedder, loaded.embedder_digest, NOW,
+                        settings.enrol, settings.decode,
+                    )
+                )  # fmt: skip
+        gallery.put(PersonRecord(person_id=person, templates=tuple(templates), consent_time=NOW))
     return gallery
 
 
@@ -175,8 +184,13 @@ def undisturbed(plant: Plant, frames: Sequence[Frame], batch_frames: int = 32) -
     plant.produce(frames)
     service = plant.worker(batch_frames)
     service.step(0.0)
-    plant.drain(service)
-    return plant.finish(service)
+    views = []
+    while plant.behind():
+        views += [view for result in service.step(0.0).results for view in result.tracks]
+    run = plant.finish(service)
+    run.best_score = max((view.score for view in views if view.score is not None), default=None)
+    run.threshold = max((view.threshold for view in views if view.threshold is not None), default=None)
+    return run
 
 
 def disturbed(plant: Plant, frames: Sequence[Frame], seed: int, num_workers: int = 2, faults: int = 12) -> Run:

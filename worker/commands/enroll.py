@@ -13,7 +13,7 @@ from worker.errors import InvalidSettings, PhotoRefused
 from worker.gallery.enrol import template_from_photo
 from worker.gallery.folder import FolderGallery
 from worker.gallery.index import fuse
-from worker.gallery.records import PersonRecord, StoredTemplate
+from worker.gallery.records import PersonRecord, StoredTemplate, check_person_id
 from worker.settings import Settings
 from worker.sources import IMAGE_SUFFIXES, image_files
 from worker.types import GalleryView
@@ -51,6 +51,7 @@ Exit code 0: enrolled; 1: every photo was refused; 2: wrong arguments."""
 
 def run(options: argparse.Namespace) -> int:
     """Enrol; photos that are refused don't stop the others."""
+    check_person_id(options.person)
     settings = settings_of(options, gallery__dir=options.gallery)
     loaded = open_models(settings)
     gallery = FolderGallery(settings.gallery.dir)

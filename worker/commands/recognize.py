@@ -14,7 +14,7 @@ from worker.commands.options import add_settings, print_json, settings_of
 from worker.commands.play import CameraFeed, Played, play
 from worker.errors import InvalidSettings
 from worker.gallery.folder import FolderGallery
-from worker.gallery.records import PersonRecord
+from worker.gallery.records import PersonRecord, check_person_id
 from worker.reporting.files import Report, ReportOptions
 from worker.reporting.terminal import print_summary
 from worker.settings import Settings
@@ -99,6 +99,8 @@ def enrol_folder(folder: Path, people: FolderGallery, settings: Settings, loaded
     photos |= {path.stem: [path] for path in image_files(folder)}
     enrolled = 0
     for person, paths in photos.items():
+        if paths:
+            check_person_id(person)
         templates, refused = templates_of(paths, settings, loaded, now)
         for path, error in refused:
             console.print(f"{path}: refused, {error.reason}: {error}", style="yellow", markup=False, highlight=False)

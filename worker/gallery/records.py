@@ -3,11 +3,34 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
+from worker.errors import InvalidSettings
 from worker.types import EMBEDDING_SIZE
 
 PersonId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
+_PERSON_ID: TypeAdapter[str] = TypeAdapter(PersonId)
+
+
+def check_person_id(text: str) -> str:
+    """``text`` if it is a person id: also a safe file name. Raises ``InvalidSettings``."""
+    try:
+        return _PERSON_ID.validate_python(text)
+    except ValidationError:
+        raise InvalidSettings(
+            f"person id {text!r} can't be used: expected 1 to 128 letters (a-z), digits and . _ @ + -, "
+            "a letter or digit first"
+        ) from None
 
 
 class PhotoQuality(BaseModel):
@@ -26,10 +49,17 @@ class StoredTemplate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    embedding: tuple[float, ...] = Field(min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE)
+    embedding: tuple[FiniteFloat, ...] = Field(min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE)
     embedder: str = Field(description="digest of the model that made it; another model's templates never match")
     quality: PhotoQuality
-    added: datetime
+    added: AwareDatetime
+
+    @field_validator("embedding")
+    @classmethod
+    def _has_a_direction(cls, embedding: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(embedding):
+            raise ValueError("the embedding is zero and points nowhere")
+        return embedding
 
 
 class PersonRecord(BaseModel):
@@ -40,9 +70,9 @@ class PersonRecord(BaseModel):
     person_id: PersonId
     name: str = Field(default="", max_length=200)
     templates: tuple[StoredTemplate, ...]
-    consent_time: datetime
+    consent_time: AwareDatetime
     purposes: tuple[str, ...] = Field(default=("any",), description="what the person agreed to; 'any' is every purpose")
-    expires: datetime | None = None
+    expires: AwareDatetime | None = None
     withdrawn: bool = False
     tenant: str = "default"
 

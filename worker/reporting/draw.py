@@ -14,6 +14,7 @@ from worker.pipeline import TrackView
 from worker.types import Image
 
 Colour = tuple[int, int, int]  # blue, green, red
+Box = tuple[float, float, float, float]
 Rect = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom exclusive
 
 COLOURS: dict[str, Colour] = {"known": (108, 190, 44), "tentative": (36, 170, 245), "unknown": (198, 168, 138)}
@@ -32,7 +33,7 @@ _font = cv2.FontFace("sans")
 class Mark:
     """One track as it is drawn at one frame."""
 
-    box_xyxy: tuple[float, float, float, float]
+    box_xyxy: Box
     status: str
     title: str
     detail: str
@@ -128,9 +129,7 @@ def _plate(image: Image, mark: Mark, unit: float, taken: Sequence[Rect]) -> Rect
     return area
 
 
-def _place(
-    box: tuple[float, float, float, float], size: tuple[int, int], frame: tuple[int, int], taken: Sequence[Rect], gap: int
-) -> Rect:
+def _place(box: Box, size: tuple[int, int], frame: tuple[int, int], taken: Sequence[Rect], gap: int) -> Rect:
     """The first free place of: above, below, above flush right, right of, left of the box; else above."""
     left, top, right, bottom = (round(v) for v in box)
     width, height = size

@@ -11,7 +11,8 @@ from worker.commands.play import Played
 from worker.errors import FacelineError
 from worker.messages import IdentityEvent, TrackSummary
 from worker.pipeline import FrameResult, TrackView
-from worker.reporting.page import CameraTimes, PageData, Video, render
+from worker.reporting.data import CameraTimes, PageData, Video
+from worker.reporting.page import render
 from worker.reporting.story import Book, TracePoint
 from worker.reporting.thumbnails import Thumbnails
 from worker.reporting.video import AnnotatedVideo
@@ -65,7 +66,9 @@ class Report:
                 (out / name).unlink(missing_ok=True)
             self._events: TextIO = (out / EVENTS).open("w", encoding="utf-8", newline="\n")
             self._trace: TextIO = (out / TRACE).open("w", encoding="utf-8", newline="\n")
-        self._video = AnnotatedVideo(out / VIDEO, options.fps, options.cameras, options.foreign_share) if options.video else None
+        self._video: AnnotatedVideo | None = None
+        if options.video:
+            self._video = AnnotatedVideo(out / VIDEO, options.fps, options.cameras, options.foreign_share)
 
     def frame(self, result: FrameResult) -> None:
         """A committed frame: processed, late or refused."""

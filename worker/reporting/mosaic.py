@@ -26,10 +26,8 @@ def cells(size: tuple[int, int], num_cameras: int) -> list[Cell]:
     columns, rows = _grid(num_cameras)
     xs = [round(size[0] * i / columns) for i in range(columns + 1)]
     ys = [round(size[1] * i / rows) for i in range(rows + 1)]
-    return [
-        (xs[i % columns], ys[i // columns], xs[i % columns + 1] - xs[i % columns], ys[i // columns + 1] - ys[i // columns])
-        for i in range(num_cameras)
-    ]
+    places = [divmod(i, columns) for i in range(num_cameras)]
+    return [(xs[c], ys[r], xs[c + 1] - xs[c], ys[r + 1] - ys[r]) for r, c in places]
 
 
 def fitted(image: Image, width: int, height: int) -> tuple[Image, float]:

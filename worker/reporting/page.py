@@ -1,46 +1,47 @@
 """``report.html``: one page that needs nothing but itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from string import Template
 
-from worker.commands.play import Played
-from worker.reporting.codec import Codec
-from worker.reporting.story import Story
-from worker.reporting.thumbnails import Thumbnails
-
-
-@dataclass(slots=True)
-class CameraTimes:
-    """Frames of one camera that were processed, and when they were taken."""
-
-    first_us: int
-    last_us: int
-    num_frames: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """The annotated video beside the page."""
-
-    name: str
-    codec: Codec
-    seek: Mapping[tuple[str, int], float]  # camera and time of a decision → second of the video
-
-
-@dataclass(frozen=True, slots=True)
-class PageData:
-    """Everything that the page is made from."""
-
-    title: str
-    notes: tuple[str, ...]
-    stories: tuple[Story, ...]
-    cameras: Mapping[str, CameraTimes]
-    played: Played
-    examples: Mapping[str, Sequence[str]]  # of refused frames, by reason
-    thumbnails: Thumbnails | None = None
-    video: Video | None = None
+from worker.messages import rfc3339
+from worker.reporting.cards import cards
+from worker.reporting.charts import Axis
+from worker.reporting.closing import events, reading, workings
+from worker.reporting.data import PageData
+from worker.reporting.headline import figures, notes, timeline
+from worker.reporting.words import clock, plural
 
 
 def render(data: PageData) -> str:
-    """The page as HTML."""
-    return "<!doctype html><title>Faceline</title>"
+    """The page as HTML. The same data give the same page, byte for byte."""
+    axis = Axis(data.start_us, max(data.end_us, data.start_us + 1))
+    parts = [
+        notes(data), figures(data), _video(data), timeline(data, axis), cards(data), events(data), workings(data),
+        reading(data),
+    ]  # fmt: skip
+    template = Template(files("worker.reporting").joinpath("report.html").read_text(encoding="utf-8"))
+    return template.substitute(title=escape(data.title), subtitle=escape(_subtitle(data)), body="\n".join(parts))
+
+
+def _subtitle(data: PageData) -> str:
+    if not data.cameras:
+        return "No frame was processed."
+    cameras = plural(len(data.cameras), "camera")
+    length = clock(data.end_us, data.start_us)
+    return f"{cameras} · {length} of footage · capture time from {rfc3339(data.start_us)[:19].replace('T', ' ')} UTC"
+
+
+def _video(data: PageData) -> str:
+    if data.video is None:
+        return ""
+    name, codec = escape(data.video.name), data.video.codec
+    player = ""
+    if codec.plays_in_browsers:
+        how = 'controls muted playsinline preload="metadata" aria-label="The annotated video"'
+        player = f'<video src="{name}" {how}></video>'
+    note = f" {escape(codec.note)}." if codec.note else ""
+    return (
+        f'<section aria-labelledby="video"><h2 id="video">The video</h2>{player}'
+        f'<p class="quiet"><a href="{name}">{name}</a>, {escape(codec.name)}, beside this page.{note}</p></section>'
+    )

@@ -2,6 +2,7 @@
 
 IDENTITY_REASONS = {
     "no_usable_frame": "No frame was good enough to read the face: too small, too blurred or turned away.",
+    "poor_quality": "The face was read, but all its frames together are too poor to rest a name on.",
     "too_few_frames": "The best match is good, but too few frames in a row have agreed on it yet.",
     "no_match": "Nobody enrolled looks enough like this person: a stranger, as far as is known.",
     "below_threshold": "Somebody enrolled looks similar, but not enough to be named at the wanted error rate.",

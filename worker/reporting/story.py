@@ -103,6 +103,11 @@ class Course:
         if len(self.points) > MAX_POINTS:
             self._halve()
 
+    @property
+    def end_us(self) -> int | None:
+        """When the last frame was read, to within what was merged."""
+        return self.points[-1].time_us if self.points else None
+
     def is_foreign(self, point: CoursePoint) -> bool:
         """Whether the recognizer took this frame for another person."""
         return point.first_person < self.foreign_share

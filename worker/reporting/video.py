@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-
 from worker.errors import FacelineError
 from worker.pipeline import FrameResult, TrackView
-from worker.reporting.codec import Codec, choose_codec, open_writer
+from worker.reporting.codec import Codec, PictureWriter, choose_codec
 from worker.reporting.draw import Mark, annotate, mark_of
 from worker.reporting.mosaic import canvas_size, cells, compose, fitted
 from worker.types import MICROSECONDS, Image
 
 _SAME_STEP = 0.75  # of a frame's duration: frames of other cameras within it are shown together
+_PREDICTED_SECONDS = 0.4  # so long the box of a face that is not seen is drawn where it should be
 
 
 class VideoFailed(FacelineError):
@@ -34,7 +33,7 @@ class AnnotatedVideo:
         self._fresh: set[str] = set()  # cameras that came in this step
         self._step_us = 0
         self._onlooker = _Onlooker(foreign_share)
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: PictureWriter | None = None
         self._size: tuple[int, int] | None = None
         self.codec: Codec | None = None
         self.num_frames = 0
@@ -54,7 +53,7 @@ class AnnotatedVideo:
             self._size = canvas_size(result.image.shape[1], result.image.shape[0], len(self._pictures))
         cell = cells(self._size, len(self._pictures))[list(self._pictures).index(camera)]
         image, scale = fitted(result.image, cell[2], cell[3])
-        marks = [mark.scaled(scale) for mark in self._onlooker.marks(camera, result.tracks)]
+        marks = [mark.scaled(scale) for mark in self._onlooker.marks(camera, result.tracks, result.time_us)]
         self._pictures[camera] = annotate(image, marks, camera, result.time_us)
 
     def close(self) -> None:
@@ -63,7 +62,7 @@ class AnnotatedVideo:
             self._flush()
         if self._writer is None:
             return
-        self._writer.release()
+        self._writer.close()
         if not self._part.is_file() or not self._part.stat().st_size:
             raise VideoFailed(f"video {self._path} could not be written: expected room on the disk")
         self._part.replace(self._path)
@@ -80,23 +79,21 @@ class AnnotatedVideo:
         assert self._size is not None, "a step has a frame"
         if self._writer is None:
             self.codec = choose_codec(self._size, self._fps)
-            self._writer = open_writer(self._part, self.codec, self._size, self._fps)
-            if not self._writer.isOpened():
-                raise VideoFailed(f"video {self._part} can't be opened: expected a folder that can be written")
+            self._writer = self.codec.open(self._part, self._size, self._fps)
         self._writer.write(compose(self._size, list(self._pictures.values())))
         self.num_frames += 1
         self._fresh.clear()
 
 
 class _Onlooker:
-    """Remembers of each track in view what a single frame doesn't tell: the heaviest weight, and whom it showed last."""
+    """Remembers of each track in view what one frame doesn't tell: the heaviest weight, and whom it showed last."""
 
     def __init__(self, foreign_share: float) -> None:
         self._foreign_share = foreign_share
         self._seen: dict[str, dict[str, tuple[float, bool]]] = {}
 
-    def marks(self, camera: str, views: Sequence[TrackView]) -> list[Mark]:
-        """What to draw; tracks that are gone are forgotten."""
+    def marks(self, camera: str, views: Sequence[TrackView], time_us: int) -> list[Mark]:
+        """What to draw; tracks that are gone are forgotten, those unseen for some moments are not drawn."""
         before, now, marks = self._seen.get(camera, {}), {}, []
         for view in views:
             known = view.update.track_id in before
@@ -104,6 +101,7 @@ class _Onlooker:
             if view.weight is not None and view.first_person is not None:
                 heaviest, jump = max(heaviest, view.weight), known and view.first_person < self._foreign_share
             now[view.update.track_id] = (heaviest, jump)
-            marks.append(mark_of(view, jump, heaviest))
+            if time_us - view.update.last_seen_us <= _PREDICTED_SECONDS * MICROSECONDS:
+                marks.append(mark_of(view, jump, heaviest))
         self._seen[camera] = now
         return marks

@@ -34,11 +34,13 @@ class DecideOptions:
     appear_hits: Annotated[int, Ge(1)] = 3  # detections before a track is announced at all
     tentative_frames: Annotated[int, Ge(1)] = 2  # in a row above the tentative threshold
     confirm_frames: Annotated[int, Ge(1)] = 3  # in a row above the threshold
+    confirm_face_pixels: Annotated[float, Ge(0)] = 40.0  # shorter side; smaller faces stay tentative
     revise_frames: Annotated[int, Ge(1)] = 5  # in a row against what was said
     keep_margin: Annotated[float, Ge(0)] = 0.05  # a name is kept down to threshold - keep_margin
     min_margin: Annotated[float, Ge(0)] = 0.05  # score to the runner-up
     min_total_weight: Annotated[float, Ge(0)] = 0.1  # of all frames; one of average quality weighs about 1
     foreign_share: Annotated[float, Ge(0), Le(1)] = 0.5  # below: the frame shows somebody else
+    min_frame_weight: Annotated[float, Ge(0)] = 0.01  # lighter frames are too poor to tell whose they are
     suspect_share: Annotated[float, Ge(0), Le(1)] = 0.95  # below: look again at the next frame
     split_frames: Annotated[int, Ge(1)] = 5  # foreign frames in a row
     split_seconds: Annotated[float, Ge(0)] = 0.5  # and for so long
@@ -68,12 +70,18 @@ class Standing:
     before_foreign_us: int = 0  # when the first person was last seen
     last_told_us: int = 0
     suspected: bool = False  # the last used frame may have shown somebody else
+    unverified: bool = False  # the track may have gone over to somebody else, and no frame has yet shown it hasn't
     settled: bool = False
 
     @property
     def status(self) -> str:
         """known, tentative or unknown: what subscribers believe."""
         return self.identity.status
+
+    @property
+    def doubted(self) -> bool:
+        """The track may show somebody else than its first person right now."""
+        return self.foreign > 0 or self.unverified
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ def decide(
         standing = replace(standing, announced=True, last_told_us=seen.frame.capture_time_us)
         standing = _tell(standing, told, "appeared", seen, follows=standing.follows)
     person = standing.identity.person_id
+    if person is not None and seen.update.face_index >= 0 and seen.update.ambiguous:
+        standing = replace(standing, unverified=True)
     if person is not None and person not in enrolled:
         standing = _withdraw(standing, told, seen, "erased")
     if seen.recognition is not None and seen.match is not None:
@@ -130,9 +140,11 @@ def _weigh(
     """Count one used frame for or against."""
     suspected = standing.used > 0 and recognition.first_person < options.suspect_share
     standing = replace(standing, used=standing.used + 1, suspected=suspected)
-    if standing.used > 1 and recognition.first_person < options.foreign_share:
+    blank = recognition.weight < options.min_frame_weight
+    foreign = standing.used > 1 and recognition.first_person < options.foreign_share
+    if foreign or (standing.unverified and blank):
         return replace(standing, foreign=standing.foreign + 1)
-    standing = replace(standing, foreign=0, before_foreign_us=seen.frame.capture_time_us)
+    standing = replace(standing, foreign=0, unverified=False, before_foreign_us=seen.frame.capture_time_us)
     best = match.candidates[0] if match.candidates else None
     clear = best is not None and (match.margin is None or match.margin >= options.min_margin)
     enough = recognition.total_weight >= options.min_total_weight
@@ -141,7 +153,8 @@ def _weigh(
     leading, strongly = standing.leading, standing.leading_strongly
     if best.person_id != standing.leader:
         leading = strongly = 0
-    strongly = strongly + 1 if best.score >= match.threshold else 0
+    large = seen.quality is not None and seen.quality.face_pixels >= options.confirm_face_pixels
+    strongly = strongly + 1 if large and best.score >= match.threshold else 0
     return replace(standing, leader=best.person_id, leading=leading + 1, leading_strongly=strongly)
 
 
@@ -221,7 +234,7 @@ def _tell(
             reason=reason,
             replaces=replaces,
             follows=follows,
-            jump_suspected=standing.foreign > 0,
+            jump_suspected=standing.doubted,
         )
     )
     return replace(standing, next_sequence=standing.next_sequence + 1, last_told_us=seen.frame.capture_time_us)
@@ -266,7 +279,7 @@ def _nobody(seen: Sighting, match: Match, options: DecideOptions) -> Identity:
 
 
 def _settled(standing: Standing, options: DecideOptions) -> bool:
-    if standing.foreign or standing.suspected or standing.doubt:
+    if standing.doubted or standing.suspected or standing.doubt:
         return False
     if standing.status == "unknown":
         return standing.used >= options.settle_frames and not standing.leading

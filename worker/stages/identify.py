@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Lt
 
 from worker.calibration import Calibration
 from worker.types import Candidate, GalleryView, Match, Recognition
@@ -17,7 +17,7 @@ class IdentifyOptions:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     enrolled_share: Annotated[float, Gt(0), Lt(1)] = 0.5  # of the visitors: the prior of the probability
-    num_candidates: int = 3
+    num_candidates: Annotated[int, Ge(2)] = 3  # the runner-up is needed to tell look-alikes apart
 
 
 def identify(

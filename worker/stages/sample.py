@@ -47,7 +47,7 @@ def sample(
 
 
 def _interval_seconds(update: TrackUpdate, standing: Standing, options: SampleOptions) -> float:
-    if update.ambiguous or standing.suspected:
+    if update.ambiguous or standing.suspected or standing.doubted:
         return options.doubt_interval_seconds
     if not standing.settled:
         return options.open_interval_seconds

@@ -15,8 +15,10 @@ from worker.types import FrameRef
 
 SOURCE = "/faceline"
 _MAX_CAMERA_BYTES = 128
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMES_US = range(253_402_300_800_000_000)
+"""Times that can be written: from 1970 to the end of the year 9999. Kafka lets a producer claim any 64 bits."""
 
 
 def frame_from_record(record: Record, partition_time_us: int | None) -> FrameIn:
@@ -25,6 +27,9 @@ def frame_from_record(record: Record, partition_time_us: int | None) -> FrameIn:
     kind = _text(headers.get("ce_type"))
     if kind is not None and kind != FRAME_TYPE:
         raise BadMessage("unknown_type", f"ce_type is {kind[:80]!r}, expected {FRAME_TYPE!r} or none", "codec")
+    if record.timestamp_us not in TIMES_US:
+        message = f"the record's timestamp is {record.timestamp_us} microseconds: expected a time from 1970 to 9999"
+        raise BadMessage("bad_timestamp", message, "codec")
     capture_us, malformed = _capture_time(headers, record.timestamp_us)
     traceparent = _text(headers.get("traceparent"))
     return FrameIn(
@@ -33,7 +38,7 @@ def frame_from_record(record: Record, partition_time_us: int | None) -> FrameIn:
         value=record.value,
         partition_time_us=partition_time_us,
         malformed_time=malformed,
-        traceparent=traceparent if traceparent and _TRACEPARENT.match(traceparent) else None,
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
     )
 
 
@@ -75,7 +80,7 @@ def dead_letter(record: Record, error: BadMessage, topic: str) -> Message:
         "dlq_topic": record.topic,
         "dlq_partition": str(record.partition),
         "dlq_offset": str(record.offset),
-        "dlq_timestamp": rfc3339(record.timestamp_us),
+        "dlq_timestamp": rfc3339(time_us) if (time_us := record.timestamp_us) in TIMES_US else f"{time_us} us",
         "dlq_stage": error.stage,
         "dlq_reason": error.reason,
         "dlq_error": type(error).__name__,
@@ -110,7 +115,8 @@ def _capture_time(headers: Mapping[str, bytes], record_time_us: int) -> tuple[in
         if time.tzinfo is None:
             return record_time_us, True
         since = time - _EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, False
+        time_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return (time_us, False) if time_us in TIMES_US else (record_time_us, True)
     except (ValueError, OverflowError):
         return record_time_us, True
 

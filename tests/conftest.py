@@ -1,0 +1,125 @@
+"""What all tests share: the prepared models, the data that is not shipped, and a clean environment.
+
+A test that asks for ``detector``, ``embedder`` or ``loaded`` is marked ``models``. What is skipped is counted by reason
+in the run's last lines.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from worker.assemble import Loaded, open_models
+from worker.engines.engine import Engine
+from worker.engines.models import load_recognizer, manifests, original_path
+from worker.engines.onnxruntime import OnnxRuntimeEngine
+from worker.errors import ModelError
+from worker.settings import PREFIX, Settings, load_settings
+
+TEST_DATA = "FACELINE_TEST_DATA"
+NEED_MODELS = {"detector", "embedder", "loaded", "original_models"}
+
+
+def pytest_configure() -> None:
+    """One thread, and no setting of the developer's own: before anything is collected or started."""
+    cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX) and name != TEST_DATA]:
+        del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for a published model needs it."""
+    for item in items:
+        if NEED_MODELS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("models")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Skipped, loudly counted."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section(f"{reasons.total()} skipped")
+        for reason, number in reasons.most_common():
+            terminalreporter.line(f"{number:5d}  {reason}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_gallery_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The default gallery is an empty folder of this run, so that no test reads or deletes real people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data_home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real people and real bad bytes; not shipped."""
+    folder = os.environ.get(TEST_DATA)
+    if not folder or not Path(folder).is_dir():
+        pytest.skip(f"{TEST_DATA} names no folder: the shared test data are not shipped")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def default_settings() -> Settings:
+    """Settings with nothing set."""
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def loaded(default_settings: Settings) -> Iterator[Loaded]:
+    """All models, as a worker with default settings opens them."""
+    try:
+        opened = open_models(default_settings)
+    except ModelError as error:
+        pytest.skip(_without_folder(error, default_settings))
+    yield opened
+    for engine in (opened.models.detector, opened.models.embedder, opened.models.recognizer, opened.enrol):
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def detector(loaded: Loaded) -> Engine:
+    """YuNet, prepared."""
+    return loaded.models.detector
+
+
+@pytest.fixture(scope="session")
+def embedder(loaded: Loaded) -> Engine:
+    """SFace, prepared."""
+    return loaded.models.embedder
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Iterator[Engine]:
+    """The shipped recurrent network; in the package, so never missing."""
+    with OnnxRuntimeEngine(load_recognizer().recognizer) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def enrol() -> Iterator[Engine]:
+    """The shipped recognizer's gallery side: raw embeddings to templates and heads."""
+    with OnnxRuntimeEngine(load_recognizer().enrol) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def original_models(default_settings: Settings) -> dict[str, Path]:
+    """The published files as they came, by name: the references."""
+    cache = default_settings.models.dir
+    paths = {name: original_path(manifest, cache) for name, manifest in manifests().items()}
+    if missing := [path.name for path in paths.values() if not path.exists()]:
+        pytest.skip(f"{', '.join(missing)} not in the cache: run 'faceline models pull'")
+    return paths
+
+
+def _without_folder(error: ModelError, settings: Settings) -> str:
+    return str(error).replace(str(settings.models.dir), "the cache")
