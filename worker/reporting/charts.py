@@ -49,7 +49,7 @@ def lane(spans: Sequence[tuple[Span, str, str]], axis: Axis) -> str:
     for span, anchor, words in spans:
         left, right = axis.x(span.start_us), axis.x(span.end_us)
         top, height = _LANE.get(span.status, _LANE["unknown"])
-        bar = _rect(left, top, max(3.0, right - left), height, f"bar {span.status}")
+        bar = _rect(min(left, WIDTH - 3), top, max(3.0, right - left), height, f"bar {span.status}")
         text = escape(words)
         parts.append(f'<a href="#{escape(anchor)}" aria-label="{text}">{bar}<title>{text}</title></a>')
     return f'<svg class="lane" viewBox="0 0 1000 20" preserveAspectRatio="none" role="group">{"".join(parts)}</svg>'
@@ -66,10 +66,11 @@ def score_chart(course: Course, axis: Axis, zero_us: int, told_us: Sequence[tupl
         _foreign(course, axis)
         + "".join(_upright(axis.x(time_us), words_of) for time_us, words_of in told_us)
         + _threshold(scored, axis, low, high)
-        + _line(course, scored, axis, low, high)
-        + "".join(_dot(course, point, axis, low, high, zero_us) for point in scored)
+        + _line(scored, axis, low, high)
+        + "".join(_dot(point, axis, low, high, zero_us) for point in scored)
     )
-    bars = "".join(_bar(course, point, axis, zero_us) for point in course.points)
+    heaviest = max(point.weight for point in course.points) or 1.0
+    bars = "".join(_bar(point, heaviest, axis, zero_us) for point in course.points)
     box = f'viewBox="0 0 {WIDTH:.0f} %s" preserveAspectRatio="none" role="img"'
     return (
         '<div class="chart"><div class="scale" aria-hidden="true">'
@@ -106,7 +107,7 @@ def _threshold(points: Sequence[CoursePoint], axis: Axis, low: float, high: floa
     return f'<path class="threshold" d="{path}"/>'
 
 
-def _line(course: Course, points: Sequence[CoursePoint], axis: Axis, low: float, high: float) -> str:
+def _line(points: Sequence[CoursePoint], axis: Axis, low: float, high: float) -> str:
     """Broken where nothing was read for long, so that no score is made up."""
     pause_us = max(1.5 * MICROSECONDS, 0.05 * (axis.end_us - axis.start_us))
     path, before_us = "", None
@@ -118,20 +119,19 @@ def _line(course: Course, points: Sequence[CoursePoint], axis: Axis, low: float,
     return f'<path class="line" d="{path}"/>'
 
 
-def _dot(course: Course, point: CoursePoint, axis: Axis, low: float, high: float, zero_us: int) -> str:
+def _dot(point: CoursePoint, axis: Axis, low: float, high: float, zero_us: int) -> str:
     assert point.score is not None, "points with a score only"
-    kind = "dot foreign" if course.is_foreign(point) else "dot"
+    kind = "dot foreign" if point.other_person else "dot"
     x, y = axis.x(point.time_us), _y(point.score, low, high)
-    words = escape(_told(course, point, zero_us))
+    words = escape(_told(point, zero_us))
     return f'<path class="{kind}" d="M{x:.1f} {y:.2f}h.01"><title>{words}</title></path>'
 
 
-def _bar(course: Course, point: CoursePoint, axis: Axis, zero_us: int) -> str:
-    heaviest = max(p.weight for p in course.points) or 1.0
+def _bar(point: CoursePoint, heaviest: float, axis: Axis, zero_us: int) -> str:
     height = max(0.8, BARS * point.weight / heaviest)
     x = axis.x(point.time_us)
-    kind = "weight foreign" if course.is_foreign(point) else "weight"
-    words = escape(_told(course, point, zero_us))
+    kind = "weight foreign" if point.other_person else "weight"
+    words = escape(_told(point, zero_us))
     return f'<path class="{kind}" d="M{x:.1f} {BARS:.0f}V{BARS - height:.2f}"><title>{words}</title></path>'
 
 
@@ -139,10 +139,10 @@ def _foreign(course: Course, axis: Axis) -> str:
     """Grounds under the stretches that the recognizer took for another person."""
     parts, begun = [], None
     for point, after in zip(course.points, [*course.points[1:], None], strict=True):
-        if not course.is_foreign(point):
+        if not point.other_person:
             continue
         begun = point if begun is None else begun
-        if after is None or not course.is_foreign(after):
+        if after is None or not after.other_person:
             left, right = axis.x(begun.time_us), axis.x(point.time_us)
             parts.append(_rect(left - 3, 0, right - left + 6, HEIGHT, "ground"))
             begun = None
@@ -157,9 +157,9 @@ def _rect(x: float, y: float, width: float, height: float, kind: str) -> str:
     return f'<rect class="{escape(kind)}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
 
 
-def _told(course: Course, point: CoursePoint, zero_us: int) -> str:
+def _told(point: CoursePoint, zero_us: int) -> str:
     many = "" if point.num_frames == 1 else f", {point.num_frames} frames"
-    whose = " · taken for another person" if course.is_foreign(point) else ""
+    whose = " · taken for another person" if point.other_person else ""
     return f"{clock(point.time_us, zero_us)}{many} · score {figure(point.score)} · weight {point.weight:.2f}{whose}"
 
 

@@ -12,12 +12,12 @@ from worker.errors import FacelineError
 from worker.messages import IdentityEvent, TrackSummary
 from worker.pipeline import FrameResult, TrackView
 from worker.reporting.data import CameraTimes, PageData, Video
+from worker.reporting.outputs import EVENTS, PAGE, TRACE, TRACKS, VIDEO
 from worker.reporting.page import render
 from worker.reporting.story import Book, TracePoint
 from worker.reporting.thumbnails import Thumbnails
 from worker.reporting.video import AnnotatedVideo
 
-EVENTS, TRACKS, TRACE, PAGE, VIDEO = "events.jsonl", "tracks.json", "trace.jsonl", "report.html", "annotated.mp4"
 _EXAMPLES = 3  # of refused frames, a reason
 
 
@@ -55,7 +55,7 @@ class Report:
         self._options = options
         self._title = title
         self._notes = tuple(notes)
-        self._book = Book(options.foreign_share)
+        self._book = Book()
         self._thumbnails = Thumbnails() if options.thumbnails else None
         self._counted = _Counted()
         self._unannounced: dict[str, set[str]] = {}
@@ -116,9 +116,11 @@ class Report:
         ref, update = result.frame.ref, view.update
         if view.weight is None or view.first_person is None:
             return
+        # A track's first frame defines its person, whatever it says.
+        other = self._book.has_read(update.track_id) and view.first_person < self._options.foreign_share
         point = TracePoint(
-            result.time_us, ref.offset, update.track_id, ref.camera, view.weight, view.first_person, view.score,
-            view.threshold,
+            result.time_us, ref.offset, update.track_id, ref.camera, view.weight, view.first_person, other,
+            view.score, view.threshold,
         )  # fmt: skip
         self._trace.write(point.to_json() + "\n")
         self._book.trace(point)

@@ -29,6 +29,7 @@ class TracePoint:
     camera: str
     weight: float
     first_person: float
+    other_person: bool  # whether it was taken for somebody else than the track's first person
     score: float | None  # of the best candidate
     threshold: float | None
 
@@ -41,6 +42,7 @@ class TracePoint:
             "camera": self.camera,
             "weight": _six_digits(self.weight),
             "first_person": _six_digits(self.first_person),
+            "other_person": self.other_person,
             "score": _six_digits(self.score),
             "threshold": _six_digits(self.threshold),
         }
@@ -52,7 +54,7 @@ class TracePoint:
         found: dict[str, Any] = json.loads(line)
         return TracePoint(
             microseconds(found["time"]), found["offset"], found["track_id"], found["camera"], found["weight"],
-            found["first_person"], found["score"], found["threshold"],
+            found["first_person"], found["other_person"], found["score"], found["threshold"],
         )  # fmt: skip
 
 
@@ -62,7 +64,7 @@ class CoursePoint:
 
     time_us: int
     weight: float  # the heaviest
-    first_person: float  # the least sure
+    other_person: bool  # any of them
     score: float | None  # the last
     threshold: float | None
     num_frames: int = 1
@@ -72,7 +74,7 @@ class CoursePoint:
         return CoursePoint(
             self.time_us,
             max(self.weight, later.weight),
-            min(self.first_person, later.first_person),
+            self.other_person or later.other_person,
             self.score if later.score is None else later.score,
             self.threshold if later.threshold is None else later.threshold,
             self.num_frames + later.num_frames,
@@ -83,7 +85,6 @@ class CoursePoint:
 class Course:
     """What a track's used frames said, in order; neighbours are merged as it grows long."""
 
-    foreign_share: float = 0.5  # below it a frame shows somebody else, except the first, which defines the person
     points: list[CoursePoint] = field(default_factory=list)
     num_frames: int = 0
     num_foreign: int = 0
@@ -91,11 +92,9 @@ class Course:
 
     def add(self, point: TracePoint) -> None:
         """Take one more used frame."""
-        if self.num_frames and point.first_person < self.foreign_share:
-            self.num_foreign += 1
         self.num_frames += 1
-        sure = point.first_person if self.num_frames > 1 else 1.0
-        new = CoursePoint(point.time_us, point.weight, sure, point.score, point.threshold)
+        self.num_foreign += point.other_person
+        new = CoursePoint(point.time_us, point.weight, point.other_person, point.score, point.threshold)
         if self.points and self.points[-1].num_frames < self._stride:
             self.points[-1] = self.points[-1].merged(new)
         else:
@@ -107,10 +106,6 @@ class Course:
     def end_us(self) -> int | None:
         """When the last frame was read, to within what was merged."""
         return self.points[-1].time_us if self.points else None
-
-    def is_foreign(self, point: CoursePoint) -> bool:
-        """Whether the recognizer took this frame for another person."""
-        return point.first_person < self.foreign_share
 
     def _halve(self) -> None:
         pairs = [self.points[i : i + 2] for i in range(0, len(self.points), 2)]
@@ -170,12 +165,13 @@ class Story:
     def spans(self) -> list[Span]:
         """What subscribers believed, from first seen to last seen; touching spans that say the same are one."""
         spans: list[Span] = []
-        for start, end, event in self._stretches():
+        stretches = list(self._stretches())
+        for number, (start, end, event) in enumerate(stretches, 1):
             identity = event.identity
             last = spans[-1] if spans else None
             if last and (last.status, last.person_id) == (identity.status, identity.person_id):
                 spans[-1] = Span(last.start_us, end, last.status, last.person_id, last.event_id)
-            elif end > start or not spans:
+            elif end > start or number == len(stretches):
                 spans.append(Span(start, end, identity.status, identity.person_id, event.id))
         return spans
 
@@ -205,16 +201,17 @@ class Story:
 class Book:
     """All stories of a run, in the order in which the tracks were announced."""
 
-    def __init__(self, foreign_share: float = 0.5) -> None:
-        self._foreign_share = foreign_share
+    def __init__(self) -> None:
         self._courses: dict[str, Course] = {}
         self._stories: dict[str, Story] = {}
 
+    def has_read(self, track_id: str) -> bool:
+        """Whether any frame of the track was read before."""
+        return track_id in self._courses
+
     def trace(self, point: TracePoint) -> None:
         """One used frame of a track, announced or not."""
-        if point.track_id not in self._courses:
-            self._courses[point.track_id] = Course(self._foreign_share)
-        self._courses[point.track_id].add(point)
+        self._courses.setdefault(point.track_id, Course()).add(point)
 
     def drop(self, track_id: str) -> None:
         """A track ended before it was ever announced."""
@@ -225,7 +222,7 @@ class Book:
         """One published event."""
         story = self._stories.get(event.track_id)
         if story is None:
-            course = self._courses.setdefault(event.track_id, Course(self._foreign_share))
+            course = self._courses.setdefault(event.track_id, Course())
             story = self._stories[event.track_id] = Story(event.track_id, event.camera, course)
         story.hear(event)
 

@@ -9,15 +9,17 @@ from rich.table import Table
 
 from worker.commands.play import Played
 from worker.messages import IdentityEvent, TrackSummary
+from worker.reporting.outputs import EVENTS, PAGE, TRACE, TRACKS, VIDEO
 from worker.reporting.reasons import FRAME_NOTES, STATUS_WORDS, refusal, why_nobody
+from worker.reporting.words import percent
 
 _STYLES = {"known": "green", "tentative": "yellow", "unknown": "bright_black"}
 _FILES = (
-    ("report.html", "open it in a browser"),
-    ("annotated.mp4", "the video with names"),
-    ("events.jsonl", "one identity event a line"),
-    ("tracks.json", "one entry a track"),
-    ("trace.jsonl", "what every frame counted"),
+    (PAGE, "open it in a browser"),
+    (VIDEO, "the video with names"),
+    (EVENTS, "one identity event a line"),
+    (TRACKS, "one entry a track"),
+    (TRACE, "what every frame counted"),
 )
 
 
@@ -27,6 +29,7 @@ def print_summary(
     """Who was named, who was refused and why, how fast, and where to look."""
     if tracks:
         console.print(_table(tracks, last_events))
+        _legend(last_events, console)
     else:
         console.print("No face was followed long enough to be announced.", style="yellow")
     console.print(_speed(played))
@@ -38,20 +41,21 @@ def print_summary(
 def _table(tracks: Sequence[TrackSummary], last_events: Sequence[IdentityEvent]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     several = len({track.camera for track in tracks}) > 1
-    for name in ("who", *(["camera"] if several else []), "seen", "frames", "score", "why"):
-        table.add_column(name, justify="right" if name in ("frames", "score") else "left", overflow="fold")
+    for name in ("who", *(["camera"] if several else []), "seen", "read", "score", "why"):
+        numeric = name in ("read", "score")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "why", overflow="ellipsis")
     order = {"known": 0, "tentative": 1, "unknown": 2}
     for track, event in sorted(zip(tracks, last_events, strict=True), key=lambda pair: order[pair[0].status]):
         style = _STYLES[track.status]
         cells = [f"[{style}]● {escape(track.person_id or STATUS_WORDS[track.status])}[/]"]
         cells += [escape(track.camera)] if several else []
-        cells += [_seen(event), f"{event.frames_used} of {track.frames}", _score(track), _why(event)]
+        cells += [_seen(event), f"{event.frames_used}/{track.frames}", _score(track), _why(event)]
         table.add_row(*cells)
     return table
 
 
 def _seen(event: IdentityEvent) -> str:
-    return f"{event.first_seen[11:21]} for {event.dwell_seconds:.1f} s"
+    return f"{event.first_seen[11:21]} +{event.dwell_seconds:.1f} s"
 
 
 def _score(track: TrackSummary) -> str:
@@ -63,10 +67,23 @@ def _score(track: TrackSummary) -> str:
 
 def _why(event: IdentityEvent) -> str:
     if event.identity.person_id is None:
-        return why_nobody(event.identity.reason)
+        return _code(event)
     word = STATUS_WORDS[event.identity.status]
     probability = event.identity.probability
-    return word if probability is None else f"{word}, probability {probability:.0%}"
+    return word if probability is None else f"{word}, {percent(probability)}"
+
+
+def _code(event: IdentityEvent) -> str:
+    return (event.identity.reason or "no reason").replace("_", " ")
+
+
+def _legend(last_events: Sequence[IdentityEvent], console: Console) -> None:
+    """Each reason that occurs, once, as a sentence."""
+    nameless = [event for event in last_events if event.identity.person_id is None]
+    for code, event in {_code(event): event for event in nameless}.items():
+        console.print(f"\n[dim]{escape(code)}:[/] {escape(why_nobody(event.identity.reason))}", highlight=False, end="")
+    if nameless:
+        console.print()
 
 
 def _speed(played: Played) -> str:

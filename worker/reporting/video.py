@@ -90,18 +90,18 @@ class _Onlooker:
 
     def __init__(self, foreign_share: float) -> None:
         self._foreign_share = foreign_share
-        self._seen: dict[str, dict[str, tuple[float, bool]]] = {}
+        self._seen: dict[str, dict[str, tuple[float | None, bool]]] = {}  # heaviest is None before the first read
 
     def marks(self, camera: str, views: Sequence[TrackView], time_us: int) -> list[Mark]:
         """What to draw; tracks that are gone are forgotten, those unseen for some moments are not drawn."""
         before, now, marks = self._seen.get(camera, {}), {}, []
         for view in views:
-            known = view.update.track_id in before
-            heaviest, jump = before.get(view.update.track_id, (0.0, False))
+            heaviest, jump = before.get(view.update.track_id, (None, False))
             if view.weight is not None and view.first_person is not None:
-                heaviest, jump = max(heaviest, view.weight), known and view.first_person < self._foreign_share
+                jump = heaviest is not None and view.first_person < self._foreign_share
+                heaviest = max(heaviest or 0.0, view.weight)
             now[view.update.track_id] = (heaviest, jump)
             if time_us - view.update.last_seen_us <= _PREDICTED_SECONDS * MICROSECONDS:
-                marks.append(mark_of(view, jump, heaviest))
+                marks.append(mark_of(view, jump, heaviest or 0.0))
         self._seen[camera] = now
         return marks
