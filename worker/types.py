@@ -114,7 +114,7 @@ class GalleryView:
     person_ids: tuple[str, ...]
     threshold: float
     tentative_threshold: float
-    version: str  # names the records
+    version: str  # digest of who may be matched, and by which templates
     reason_if_empty: str = "empty_gallery"  # or no_consent, other_embedder
     notes: tuple[str, ...] = ()  # what an operator should know
 

@@ -6,7 +6,7 @@ import pytest
 pytest.register_assert_rewrite("tests.engines.contract")
 
 from tests.engines.cases import NAMES, case, embeddings, pictures  # after the line above, see there
-from tests.engines.contract import EngineContract, Harness
+from tests.engines.contract import Case, EngineContract, Harness
 from worker.engines.engine import Engine
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import ModelError
@@ -38,11 +38,9 @@ def test_the_contract_sees_rows_that_mix() -> None:
         def run(self, feeds: dict) -> dict:
             return {"out": feeds["x"] - feeds["x"].mean()}
 
-    mixing = Harness(lambda _: None, "", case("enrol", None))  # type: ignore[arg-type]
-    feeds = {"x": np.arange(7, dtype=np.float32)[:, None]}
-    mixing = Harness(mixing.open, "", type(mixing.case)("m", b"", (), (), lambda n: {"x": feeds["x"][:n]}))
-    with pytest.raises(AssertionError):
-        EngineContract().test_rows_are_independent(Mixing(), mixing, 3)  # type: ignore[arg-type]
+    mixing = Case("mixing", b"", (), ("out",), lambda number: {"x": np.arange(number, dtype=np.float32)[:, None]})
+    with pytest.raises(AssertionError, match="out, 3 rows"):
+        EngineContract().test_rows_are_independent(Mixing(), Harness(lambda _: Mixing(), "", mixing), 3)
 
 
 def test_a_broken_model_is_refused() -> None:

@@ -1,8 +1,6 @@
 """``faceline demo``: the main job on real input, with nothing but this package."""
 
 import argparse
-import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,9 +51,7 @@ def run(options: argparse.Namespace) -> int:
         _enrol(people, settings, loaded, console)
         played = _play(people, settings, loaded, report, console)
     report.close(played)
-    output = Console()
-    print_summary(report.tracks(), report.last_events(), played, options.out, output)
-    _suggest(options.out, output)
+    print_summary(report.tracks(), report.last_events(), played, options.out, Console())
     return 0
 
 
@@ -82,13 +78,3 @@ def _play(people: FolderGallery, settings: Settings, loaded: Loaded, report: Rep
         task = bar.add_task("frames", total=None)
         return play(feeds, settings, loaded, people, report, lambda done: bar.update(task, completed=done))
 
-
-def _suggest(out: Path, console: Console) -> None:
-    """What to try next."""
-    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-    confirmed = next((event for event in events if event["kind"] == "confirmed"), None)
-    command = "faceline" if Path(sys.argv[0]).name == "faceline" else "python -m worker"
-    if confirmed:
-        console.print(
-            f"why? {command} explain {confirmed['id'][:8]} --in {out}", markup=False, highlight=False, soft_wrap=True
-        )

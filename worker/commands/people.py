@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """List everyone, with the consent and whether it lets this worker match."""
     settings = settings_of(options, gallery__dir=options.gallery)
-    records = FolderGallery(settings.gallery.dir).read().records
+    records = FolderGallery(settings.gallery.dir).read()
     rows = [_row(record, settings) for record in records]
     if options.json:
         print_json(rows)

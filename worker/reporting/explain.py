@@ -85,7 +85,7 @@ def _find(folder: Path, prefix: str) -> IdentityEvent:
         raise InvalidSettings(f"event id {prefix!r} is too short: give its first {MIN_PREFIX} characters at least")
     matches = {event.id: event for event in _events(folder) if event.id.startswith(prefix.lower())}
     if not matches:
-        raise NoSuchEvent(f"no event in {folder / EVENTS} has an id that begins with {prefix!r}: ids are in report.html")
+        raise NoSuchEvent(f"no event in {folder / EVENTS} has an id that begins with {prefix!r}: report.html has ids")
     if len(matches) > 1:
         some = ", ".join(sorted(matches)[:4])
         raise NoSuchEvent(f"{len(matches)} events have ids that begin with {prefix!r}, such as {some}: give more of it")

@@ -11,7 +11,7 @@ from worker.commands.play import Played
 from worker.messages import IdentityEvent, TrackSummary
 from worker.reporting.outputs import EVENTS, PAGE, TRACE, TRACKS, VIDEO
 from worker.reporting.reasons import FRAME_NOTES, STATUS_WORDS, refusal, why_nobody
-from worker.reporting.words import percent
+from worker.reporting.words import figure, percent
 
 _STYLES = {"known": "green", "tentative": "yellow", "unknown": "bright_black"}
 _FILES = (
@@ -62,7 +62,7 @@ def _score(track: TrackSummary) -> str:
     if track.score is None or track.threshold is None:
         return "–"
     sign = "≥" if track.score >= track.threshold else "<"
-    return f"{track.score:.2f} {sign} {track.threshold:.2f}"
+    return f"{figure(track.score)} {sign} {figure(track.threshold)}"
 
 
 def _why(event: IdentityEvent) -> str:
