@@ -16,7 +16,7 @@ NAMES = ("yunet", "sface", "recognizer", "enrol")
 def pictures(number: int, height: int, width: int) -> np.ndarray:
     """Float32 [number, 3, height, width] in 0…255: waves of different lengths with noise, all different."""
     rng = np.random.default_rng(20260131)
-    rows, columns = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [
         np.sin((1 + n + channel) * 3 * columns + n) * np.cos((2 + channel) * 2 * rows - n)
         for n in range(number)

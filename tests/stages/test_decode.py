@@ -141,7 +141,7 @@ def test_small_depths_use_the_whole_range(bits):
 
 
 def test_transparent_palette_and_key_color():
-    """tRNS is alpha too: of one palette entry, and of one RGB colour."""
+    """TRNS is alpha too: of one palette entry, and of one RGB colour."""
     palette = Pillow.fromarray(PICTURE_RGB).quantize(8)
     keyed = encode(PICTURE_RGB, "PNG", transparency=tuple(int(sample) for sample in PICTURE_RGB[0, 0]))
     for value in (encode(palette, "PNG", transparency=3), keyed):

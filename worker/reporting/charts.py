@@ -78,7 +78,7 @@ def score_chart(course: Course, axis: Axis, zero_us: int, told_us: Sequence[tupl
         f'<svg class="score" {box % int(HEIGHT)} aria-label="{escape(words)}">{drawing}</svg>'
         f'<div class="scale" aria-hidden="true"><span>weight</span></div>'
         f'<svg class="weights" {box % int(BARS)} aria-label="What each read frame counted">{bars}</svg>'
-        f"<div></div>{axis_labels(axis, zero_us, 4)}</div>"
+        f"<div></div>{axis_labels(axis, zero_us)}</div>"
     )
 
 

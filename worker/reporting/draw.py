@@ -24,7 +24,7 @@ _SOFT: Colour = (214, 208, 202)
 _PLATE: Colour = (34, 26, 20)
 _PLATE_OPACITY = 0.78
 _BOLD, _REGULAR = 600, 400
-_REFERENCE_HEIGHT = 480.0  # at which one unit is one pixel
+_REFERENCE_HEIGHT = 420.0  # at which one unit is one pixel
 
 _font = cv2.FontFace("sans")
 
@@ -39,7 +39,7 @@ class Mark:
     detail: str
     seen: bool  # False where the box is only predicted
     announced: bool
-    jump: bool  # the latest used frame showed somebody else
+    jump: bool  # it may show somebody else than the track's first person
     weight_share: float | None  # 0…1 of the heaviest frame of the track so far; None where the frame wasn't used
 
     def scaled(self, scale: float) -> "Mark":
@@ -48,14 +48,14 @@ class Mark:
         return replace(self, box_xyxy=(left * scale, top * scale, right * scale, bottom * scale))
 
 
-def mark_of(view: TrackView, jump: bool, heaviest: float) -> Mark:
+def mark_of(view: TrackView, heaviest: float) -> Mark:
     """What to draw of a track; ``heaviest`` is the greatest weight that one of its frames had so far."""
     identity = view.identity
     share = None if view.weight is None else min(1.0, view.weight / heaviest) if heaviest > 0 else 0.0
     title = identity.person_id or "not named"
     return Mark(
-        view.update.box_xyxy, identity.status, title, _detail(view, jump), view.update.face_index >= 0, view.announced,
-        jump, share,
+        view.update.box_xyxy, identity.status, title, _detail(view), view.update.face_index >= 0, view.announced,
+        view.doubted, share,
     )  # fmt: skip
 
 
@@ -73,9 +73,9 @@ def annotate(image_bgr: Image, marks: Sequence[Mark], camera: str, time_us: int)
     return image
 
 
-def _detail(view: TrackView, jump: bool) -> str:
+def _detail(view: TrackView) -> str:
     identity = view.identity
-    if jump:
+    if view.doubted:
         return "another person?"
     if identity.status == "unknown":
         return (identity.reason or "unknown").replace("_", " ")

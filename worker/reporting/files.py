@@ -33,7 +33,6 @@ class ReportOptions:
     thumbnails: bool  # face crops are biometric data: off unless the operator asked
     fps: float  # of the video, and of the source
     cameras: tuple[str, ...] = ()  # of the video's mosaic, in order, where they are known beforehand
-    foreign_share: float = 0.5  # the settings' decide.foreign_share: below it a frame shows somebody else
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class Report:
             self._trace: TextIO = (out / TRACE).open("w", encoding="utf-8", newline="\n")
         self._video: AnnotatedVideo | None = None
         if options.video:
-            self._video = AnnotatedVideo(out / VIDEO, options.fps, options.cameras, options.foreign_share)
+            self._video = AnnotatedVideo(out / VIDEO, options.fps, options.cameras)
 
     def frame(self, result: FrameResult) -> None:
         """A committed frame: processed, late or refused."""
@@ -116,10 +115,8 @@ class Report:
         ref, update = result.frame.ref, view.update
         if view.weight is None or view.first_person is None:
             return
-        # A track's first frame defines its person, whatever it says.
-        other = self._book.has_read(update.track_id) and view.first_person < self._options.foreign_share
         point = TracePoint(
-            result.time_us, ref.offset, update.track_id, ref.camera, view.weight, view.first_person, other,
+            result.time_us, ref.offset, update.track_id, ref.camera, view.weight, view.first_person, view.doubted,
             view.score, view.threshold,
         )  # fmt: skip
         self._trace.write(point.to_json() + "\n")

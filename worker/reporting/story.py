@@ -29,7 +29,7 @@ class TracePoint:
     camera: str
     weight: float
     first_person: float
-    other_person: bool  # whether it was taken for somebody else than the track's first person
+    other_person: bool  # whether it may show somebody else than the track's first person
     score: float | None  # of the best candidate
     threshold: float | None
 
@@ -204,10 +204,6 @@ class Book:
     def __init__(self) -> None:
         self._courses: dict[str, Course] = {}
         self._stories: dict[str, Story] = {}
-
-    def has_read(self, track_id: str) -> bool:
-        """Whether any frame of the track was read before."""
-        return track_id in self._courses
 
     def trace(self, point: TracePoint) -> None:
         """One used frame of a track, announced or not."""

@@ -1,6 +1,7 @@
 """The annotated video: one picture for each step of time, all cameras side by side."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import FacelineError
@@ -18,23 +19,32 @@ class VideoFailed(FacelineError):
     """The video could be begun and not be finished."""
 
 
-class AnnotatedVideo:
-    """Writes a video as frames come; memory holds one picture a camera.
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A camera's frame of the step now being gathered."""
 
-    The canvas is fixed by the first frame, and by ``cameras`` where they are given; every later frame is fitted into
-    its cell. The file gets its name when it is complete. Pauses, in which no camera sent a frame, are left out.
+    image: Image
+    marks: Sequence[Mark]
+    time_us: int
+
+
+class AnnotatedVideo:
+    """Writes a video as frames come; memory holds two pictures a camera.
+
+    The canvas is fixed by the first step, and by ``cameras`` where they are given; later frames, and later cameras, are
+    fitted into it. The file gets its name when it is complete. Pauses, in which no camera sent a frame, are left out.
     """
 
-    def __init__(self, path: Path, fps: float, cameras: Sequence[str] = (), foreign_share: float = 0.5) -> None:
+    def __init__(self, path: Path, fps: float, cameras: Sequence[str] = ()) -> None:
         self._path = path
         self._part = path.with_name(f".{path.stem}.part{path.suffix}")
         self._fps = fps
         self._pictures: dict[str, Image | None] = dict.fromkeys(cameras)
-        self._fresh: set[str] = set()  # cameras that came in this step
+        self._waiting: dict[str, _Waiting] = {}
         self._step_us = 0
-        self._onlooker = _Onlooker(foreign_share)
+        self._heaviest = _Heaviest()
         self._writer: PictureWriter | None = None
-        self._size: tuple[int, int] | None = None
+        self._size = (0, 0)
         self.codec: Codec | None = None
         self.num_frames = 0
 
@@ -47,18 +57,18 @@ class AnnotatedVideo:
         """One processed frame, its picture at hand."""
         assert result.image is not None, "only frames with a picture come here"
         camera = result.frame.ref.camera
-        self._begin_step(camera, result.time_us)
+        later = abs(result.time_us - self._step_us) > _SAME_STEP * MICROSECONDS / self._fps
+        if self._waiting and (later or camera in self._waiting):
+            self._flush()
+        if not self._waiting:
+            self._step_us = result.time_us
+        marks = self._heaviest.marks(camera, result.tracks, result.time_us)
+        self._waiting[camera] = _Waiting(result.image, marks, result.time_us)
         self._pictures.setdefault(camera, None)
-        if self._size is None:
-            self._size = canvas_size(result.image.shape[1], result.image.shape[0], len(self._pictures))
-        cell = cells(self._size, len(self._pictures))[list(self._pictures).index(camera)]
-        image, scale = fitted(result.image, cell[2], cell[3])
-        marks = [mark.scaled(scale) for mark in self._onlooker.marks(camera, result.tracks, result.time_us)]
-        self._pictures[camera] = annotate(image, marks, camera, result.time_us)
 
     def close(self) -> None:
         """Write what is left; then the file is complete and has its name. Raises ``VideoFailed``."""
-        if self._fresh:
+        if self._waiting:
             self._flush()
         if self._writer is None:
             return
@@ -67,41 +77,39 @@ class AnnotatedVideo:
             raise VideoFailed(f"video {self._path} could not be written: expected room on the disk")
         self._part.replace(self._path)
 
-    def _begin_step(self, camera: str, time_us: int) -> None:
-        later = abs(time_us - self._step_us) > _SAME_STEP * MICROSECONDS / self._fps
-        if self._fresh and (later or camera in self._fresh):
-            self._flush()
-        if not self._fresh:
-            self._step_us = time_us
-        self._fresh.add(camera)
-
     def _flush(self) -> None:
-        assert self._size is not None, "a step has a frame"
-        if self._writer is None:
-            self.codec = choose_codec(self._size, self._fps)
-            self._writer = self.codec.open(self._part, self._size, self._fps)
-        self._writer.write(compose(self._size, list(self._pictures.values())))
+        writer = self._writer or self._open()
+        places = dict(zip(self._pictures, cells(self._size, len(self._pictures)), strict=True))
+        for camera, waiting in self._waiting.items():
+            _, _, width, height = places[camera]
+            image, scale = fitted(waiting.image, width, height)
+            marks = [mark.scaled(scale) for mark in waiting.marks]
+            self._pictures[camera] = annotate(image, marks, camera, waiting.time_us)
+        self._waiting.clear()
+        writer.write(compose(self._size, list(self._pictures.values())))
         self.num_frames += 1
-        self._fresh.clear()
+
+    def _open(self) -> PictureWriter:
+        first = next(iter(self._waiting.values())).image
+        self._size = canvas_size(first.shape[1], first.shape[0], len(self._pictures))
+        self.codec = choose_codec(self._size, self._fps)
+        self._writer = self.codec.open(self._part, self._size, self._fps)
+        return self._writer
 
 
-class _Onlooker:
-    """Remembers of each track in view what one frame doesn't tell: the heaviest weight, and whom it showed last."""
+class _Heaviest:
+    """Remembers the heaviest frame of each track in view, against which the others are drawn."""
 
-    def __init__(self, foreign_share: float) -> None:
-        self._foreign_share = foreign_share
-        self._seen: dict[str, dict[str, tuple[float | None, bool]]] = {}  # heaviest is None before the first read
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, float]] = {}
 
     def marks(self, camera: str, views: Sequence[TrackView], time_us: int) -> list[Mark]:
         """What to draw; tracks that are gone are forgotten, those unseen for some moments are not drawn."""
         before, now, marks = self._seen.get(camera, {}), {}, []
         for view in views:
-            heaviest, jump = before.get(view.update.track_id, (None, False))
-            if view.weight is not None and view.first_person is not None:
-                jump = heaviest is not None and view.first_person < self._foreign_share
-                heaviest = max(heaviest or 0.0, view.weight)
-            now[view.update.track_id] = (heaviest, jump)
+            heaviest = max(before.get(view.update.track_id, 0.0), view.weight or 0.0)
+            now[view.update.track_id] = heaviest
             if time_us - view.update.last_seen_us <= _PREDICTED_SECONDS * MICROSECONDS:
-                marks.append(mark_of(view, jump, heaviest or 0.0))
+                marks.append(mark_of(view, heaviest))
         self._seen[camera] = now
         return marks
