@@ -19,6 +19,8 @@ from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import ModelError
 from worker.settings import PREFIX, Settings, load_settings
 
+pytest.register_assert_rewrite("tests.engines.contract")
+
 TEST_DATA = "FACELINE_TEST_DATA"
 NEED_MODELS = {"detector", "embedder", "loaded", "original_models"}
 

@@ -20,7 +20,6 @@ PYDANTIC_ROOMS = (
     "worker.settings",
     "worker.messages",
     "worker.gallery.records",
-    "worker.gallery.folder",  # reads what records wrote, and says what is wrong with it
     "worker.engines.models",
     "worker.commands",
 )
@@ -127,8 +126,11 @@ def the_pipeline_knows_no_transport(module: Module) -> list[str]:
 
 
 def pydantic_stands_at_the_edges(module: Module) -> list[str]:
-    """Settings, messages, records and manifests; never what passes between stages."""
-    return [] if module.inside(*PYDANTIC_ROOMS) else importing(module, "pydantic", "pydantic_settings")
+    """Settings, messages, records and manifests; who reads them elsewhere may know their one error."""
+    if module.inside(*PYDANTIC_ROOMS):
+        return []
+    pure = module.inside("worker.stages", "worker.pipeline", "worker.types")
+    return importing(module, "pydantic", "pydantic_settings", but=() if pure else ("pydantic.ValidationError",))
 
 
 def nobody_knows_kafka_yet(module: Module) -> list[str]:
@@ -191,6 +193,7 @@ RULES: dict[Callable[[Module], list[str]], list[Module]] = {
     pydantic_stands_at_the_edges: [
         sample("worker.types", "from pydantic import BaseModel"),
         sample("worker.stages.x", "import pydantic"),
+        sample("worker.pipeline", "from pydantic import ValidationError"),
         sample("worker.gallery.index", "from pydantic_settings import BaseSettings"),
     ],
     nobody_knows_kafka_yet: [sample("worker.service", "from confluent_kafka import Consumer")],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonschema import Draft202012Validator
 
 from worker.assemble import Loaded, open_gallery, open_pipeline
 from worker.engines.engine import Engine
@@ -24,6 +25,10 @@ from worker.settings import Settings, load_settings
 from worker.transport.log import Headers
 from worker.transport.memory import MemoryBroker
 
+EVENT_SCHEMA = Draft202012Validator(
+    json.loads((Path(__file__).parents[2] / "schemas" / "identity-event.v1.json").read_text())
+)
+"""Every event of every end-to-end test is validated against what is published."""
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 START_US = 1_769_846_400_000_000
 
@@ -174,6 +179,7 @@ class Plant:
         for record in self.broker.read(topics.events):
             assert record.key is not None
             assert record.value is not None
+            EVENT_SCHEMA.validate(json.loads(record.value))
             values[record.key.decode()].append(record.value)
         letters = [{n: v.decode("utf-8", "replace") for n, v in r.headers} for r in self.broker.read(topics.dead_letters)]
         return Run(dict(values), {}, letters, broker=self.broker)

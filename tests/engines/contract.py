@@ -142,8 +142,9 @@ class EngineContract:
 
     def test_leaving_the_context_closes(self, harness: Harness) -> None:
         """As a context manager it gives itself, closes at the end, and hides no error."""
-        with pytest.raises(KeyError, match="mine"), harness.open(harness.case.model) as engine:
-            assert engine.run(harness.case.feeds(harness.case.tile))
-            raise KeyError("mine")
+        error = KeyError("mine")
+        with pytest.raises(KeyError) as caught, harness.open(harness.case.model) as engine:
+            raise error
+        assert caught.value is error
         with pytest.raises(ValueError, match="closed"):
             engine.run(harness.case.feeds(harness.case.tile))

@@ -80,7 +80,7 @@ def test_damaged_is_refused(manifest: Manifest, cache: Path, spoil) -> None:
     """The message names the file and the command that cures it."""
     path = prepared_path(manifest, cache)
     spoil(path)
-    with pytest.raises(ModelError, match="is damaged or was made from another file.*pull --force") as caught:
+    with pytest.raises(ModelError, match=r"is damaged or was made from another file.*pull --force") as caught:
         load(manifest, cache)
     assert str(path) in str(caught.value)
 
@@ -143,7 +143,7 @@ class TestRecognizer:
     def test_missing_files_are_refused(self, folder: Path, name: str) -> None:
         """The message lists what belongs there."""
         (folder / name).unlink()
-        with pytest.raises(ModelError, match="no usable recognizer in .*expected recognizer.onnx, enrol.onnx and"):
+        with pytest.raises(ModelError, match=r"no usable recognizer in .*expected recognizer\.onnx, enrol\.onnx and"):
             load_recognizer(folder)
 
     @pytest.mark.parametrize(

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.register_assert_rewrite("tests.engines.contract")
-
-from tests.engines.cases import NAMES, case, embeddings, pictures  # after the line above, see there
+from tests.engines.cases import NAMES, case, embeddings, pictures
 from tests.engines.contract import Case, EngineContract, Harness
 from worker.engines.engine import Engine
 from worker.engines.onnxruntime import OnnxRuntimeEngine
@@ -45,13 +43,13 @@ def test_the_contract_sees_rows_that_mix() -> None:
 
 def test_a_broken_model_is_refused() -> None:
     """Bytes that are no ONNX model raise when the engine is opened, not when it runs."""
-    with pytest.raises(Exception, match="(?i)protobuf|parse|model"):
+    with pytest.raises(Exception, match=r"(?i)protobuf|parse|model"):
         OnnxRuntimeEngine(b"not a model")
 
 
 @pytest.mark.parametrize("batch", range(1, 2 * BATCH_TILE + 2))
 def test_recognize_keeps_tracks_apart(recognizer: Engine, batch: int) -> None:
-    """A track's answer and state are the same bits whatever number of others it is batched with (docs/decisions/0003)."""
+    """A track's answer and state are the same bits, however many it is batched with (docs/decisions/0003)."""
     frames = embeddings(2 * BATCH_TILE + 1)
     states = np.stack([blank_state(recognizer)] * len(frames))
     for _ in range(2):  # the second step reads a state that says something

@@ -18,7 +18,7 @@ MEMBER = "models/yunet.onnx"
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine is reached directly, whatever the environment says."""
+    """What listens on this machine is reached directly, whatever the environment says."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 

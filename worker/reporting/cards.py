@@ -70,13 +70,14 @@ def verdict(event: IdentityEvent) -> str:
     identity = event.identity
     if identity.person_id is None:
         return why_nobody(identity.reason)
-    compared = f"score {figure(identity.score)} against a threshold of {figure(identity.threshold)}"
+    score, threshold = figure(identity.score), figure(identity.threshold)
     lead = "The only enrolled person near." if identity.margin is None else (
         f"The runner-up is {figure(identity.margin)} behind."
     )  # fmt: skip
     if identity.status == "tentative":
-        return f"Perhaps {identity.person_id}, {compared}; not certain enough to be confirmed. {lead}"
-    return f"{identity.person_id}, {compared}. {lead}"
+        needed = f"score {score}, where {threshold} is needed for a tentative name"
+        return f"Perhaps {identity.person_id}: {needed}. Not certain enough to be confirmed. {lead}"
+    return f"{identity.person_id}: score {score} against a threshold of {threshold}. {lead}"
 
 
 def _remarks(story: Story, data: PageData) -> str:

@@ -1,6 +1,7 @@
 """What is drawn on a frame: boxes, name plates, the weight that a frame counted, camera and time.
 
-Everything scales with the frame. Text is TrueType and anti-aliased, so names may be written in any script.
+Everything scales with the frame. Lines lie on pixels and stay crisp. Text is TrueType and anti-aliased, so names may
+be written in any script.
 """
 
 from collections.abc import Sequence
@@ -92,12 +93,12 @@ def _box(image: Image, mark: Mark, unit: float) -> None:
         colour = accent = _dimmed(accent)
     thin = max(1, round(unit))
     if mark.announced:
-        cv2.rectangle(image, (left, top), (right, bottom), colour, thin, cv2.LINE_AA)
+        cv2.rectangle(image, (left, top), (right, bottom), colour, thin)
     arm = max(4, round(min(right - left, bottom - top) * 0.2))
     strong = thin + max(1, round(unit)) if mark.announced else thin
     for x, y, along, down in ((left, top, 1, 1), (right, top, -1, 1), (left, bottom, 1, -1), (right, bottom, -1, -1)):
-        cv2.line(image, (x, y), (x + along * arm, y), accent, strong, cv2.LINE_AA)
-        cv2.line(image, (x, y), (x, y + down * arm), accent, strong, cv2.LINE_AA)
+        cv2.line(image, (x, y), (x + along * arm, y), accent, strong)
+        cv2.line(image, (x, y), (x, y + down * arm), accent, strong)
     if mark.weight_share is not None and mark.announced:
         _weight(image, (left, bottom, right), mark.weight_share, accent, unit)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from worker.commands.play import Played
 from worker.errors import FacelineError
@@ -46,7 +46,8 @@ class _Counted:
 class Report:
     """Hears a run and writes its folder. Events and the trace are written as they come, the rest by ``close``.
 
-    Raises ``CannotWrite`` where the folder can't be made or written. Files of an earlier run are replaced.
+    Raises ``CannotWrite`` where the folder can't be made or written. Files of an earlier run are replaced. As a context
+    it lets go of its files however the run ends.
     """
 
     def __init__(self, out: Path, options: ReportOptions, title: str, notes: Sequence[str] = ()) -> None:
@@ -68,6 +69,13 @@ class Report:
         self._video: AnnotatedVideo | None = None
         if options.video:
             self._video = AnnotatedVideo(out / VIDEO, options.fps, options.cameras)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.close()
+        self._trace.close()
 
     def frame(self, result: FrameResult) -> None:
         """A committed frame: processed, late or refused."""

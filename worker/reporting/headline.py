@@ -12,6 +12,7 @@ from worker.reporting.words import breakable, clock, name_of, plural
 from worker.types import MICROSECONDS
 
 MAX_LANES = 60  # a camera
+_DOUBT = "near the threshold: not to be relied on"
 
 
 def notes(data: PageData) -> str:
@@ -30,7 +31,7 @@ def figures(data: PageData) -> str:
     people = list(dict.fromkeys(story.last.identity.person_id or "" for story in named))
     cards = [
         _card(len(people), "people named", ", ".join(people) or "nobody", "known"),
-        _card(len(doubtful), "tracks with a tentative name", "near the threshold: not to be relied on" if doubtful else "none is in doubt", "tentative"),
+        _card(len(doubtful), "tracks with a tentative name", _DOUBT if doubtful else "none is in doubt", "tentative"),
         _card(len(nobody), "tracks not named", _reasons(nobody), "unknown"),
         _pace(data),
         _refused(data),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +15,7 @@ from worker.reporting.reasons import FRAME_NOTES, STATUS_WORDS, refusal, why_nob
 from worker.reporting.words import figure, percent
 
 _STYLES = {"known": "green", "tentative": "yellow", "unknown": "bright_black"}
+_WIDEST = {"who": 24, "camera": 12}  # characters: long names must not push the figures out
 _FILES = (
     (PAGE, "open it in a browser"),
     (VIDEO, "the video with names"),
@@ -42,8 +44,9 @@ def _table(tracks: Sequence[TrackSummary], last_events: Sequence[IdentityEvent])
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     several = len({track.camera for track in tracks}) > 1
     for name in ("who", *(["camera"] if several else []), "seen", "read", "score", "why"):
-        numeric = name in ("read", "score")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "why", overflow="ellipsis")
+        justify: Literal["left", "right"] = "right" if name in ("read", "score") else "left"
+        widest = _WIDEST.get(name)
+        table.add_column(name, justify=justify, no_wrap=name != "why", max_width=widest, overflow="ellipsis")
     order = {"known": 0, "tentative": 1, "unknown": 2}
     for track, event in sorted(zip(tracks, last_events, strict=True), key=lambda pair: order[pair[0].status]):
         style = _STYLES[track.status]
