@@ -236,6 +236,10 @@ class Pipeline:
         _, told = self.close_all(state, "left")
         return CameraState(), told
 
+    def fits(self, state: CameraState) -> bool:
+        """Whether the recurrent states are of this recognizer's size."""
+        return all(memory.recurrent.shape == self._blank.shape for memory in state.tracks)
+
     def restart_recognition(self, state: CameraState) -> CameraState:
         """For a state made by other models or settings: ids, motion and what was said stay, recognition begins anew."""
         tracks = tuple(
@@ -442,6 +446,4 @@ def _view(memory: TrackMemory, update: TrackUpdate, used: _Used | None) -> Track
         return TrackView(update, standing.identity, **told)
     best = used.match.candidates[0].score if used.match.candidates else None
     answer = used.recognition
-    return TrackView(
-        update, standing.identity, answer.weight, answer.first_person, best, used.match.threshold, **told
-    )
+    return TrackView(update, standing.identity, answer.weight, answer.first_person, best, used.match.threshold, **told)

@@ -150,7 +150,7 @@ class Service:
 
     def _adopt(self, state: CameraState, digest: str) -> CameraState:
         """Of other models or settings only ids, motion and what was said are kept; recognition begins anew."""
-        if digest == self._context.digest:
+        if digest == self._context.digest and self._pipeline.fits(state):
             return state
         return self._pipeline.restart_recognition(state)
 

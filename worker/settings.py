@@ -80,6 +80,13 @@ class TopicSettings(_Group):
     dead_letters: str = "camera.frames.dlq"
     state: str = "track.state"
 
+    @model_validator(mode="after")
+    def _are_different(self) -> "TopicSettings":
+        names = (self.frames, self.events, self.dead_letters, self.state)
+        if len(set(names)) < len(names):
+            raise ValueError("frames, events, dead_letters and state must be four different topics")
+        return self
+
 
 class ServiceSettings(_Group):
     """How the loop takes its work."""

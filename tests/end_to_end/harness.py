@@ -97,7 +97,9 @@ def cached(loaded: Loaded) -> Loaded:
     return replace(loaded, models=models)
 
 
-def gallery_of(photos: Mapping[str, Sequence[bytes]], folder: Path, loaded: Loaded, settings: Settings) -> FolderGallery:
+def gallery_of(
+    photos: Mapping[str, Sequence[bytes]], folder: Path, loaded: Loaded, settings: Settings
+) -> FolderGallery:
     """Enrol photos by person."""
     gallery = FolderGallery(folder)
     for person, images in photos.items():
@@ -181,7 +183,9 @@ class Plant:
             assert record.value is not None
             EVENT_SCHEMA.validate(json.loads(record.value))
             values[record.key.decode()].append(record.value)
-        letters = [{n: v.decode("utf-8", "replace") for n, v in r.headers} for r in self.broker.read(topics.dead_letters)]
+        letters = [
+            {n: v.decode("utf-8", "replace") for n, v in r.headers} for r in self.broker.read(topics.dead_letters)
+        ]
         return Run(dict(values), {}, letters, broker=self.broker)
 
 

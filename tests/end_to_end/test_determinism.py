@@ -49,7 +49,9 @@ def test_batching_changes_nothing(
     assert undisturbed(Plant(loaded, gallery), frames, batch_frames).values == reference.values
 
 
-def test_an_empty_camera_beside_changes_nothing(plant: Callable[..., Plant], frames: list[Frame], reference: Run) -> None:
+def test_an_empty_camera_beside_changes_nothing(
+    plant: Callable[..., Plant], frames: list[Frame], reference: Run
+) -> None:
     """Fewer cameras in a batch: each camera's events stay the same (ids carry offsets, so kinds and figures count)."""
     alone = undisturbed(plant(), [frame for frame in frames if frame.camera == "door-1"])
     assert _told(alone, "door-1") == _told(reference, "door-1")

@@ -139,6 +139,8 @@ def test_shipped_weights_are_small_and_recurrent() -> None:
     assert len(shipped.recognizer) + len(shipped.enrol) < 4_000_000
     graph = onnx.load_from_string(shipped.recognizer).graph
     recurrent = [
-        onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if tuple(tensor.dims) in ((64, 256), (256, 64))
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tuple(tensor.dims) in ((64, 256), (256, 64))
     ]
     assert any(float(np.abs(matrix).max()) > 0.05 for matrix in recurrent)

@@ -100,7 +100,9 @@ def test_a_late_jump_is_noticed_after_a_thousand_frames(people: list[Person], re
     gates = np.array([[answer.first_person for answer in frame] for frame in answers[1000:]])
     own = np.array([[answer.first_person for answer in frame] for frame in answers[100:1000]])
     noticed = (gates < 0.5).any(0).mean()
-    print(f"late jump noticed within five frames on {noticed:.0%}; own frames taken for another's {(own < 0.5).mean():.2%}")
+    print(
+        f"late jump noticed within five frames on {noticed:.0%}; own frames taken for another's {(own < 0.5).mean():.2%}"
+    )
     assert noticed >= 0.8
     assert (own < 0.5).mean() <= 0.05
 
@@ -128,7 +130,10 @@ def test_a_stranger_stays_a_stranger(people: list[Person], read: Callable, loade
     answers = read(np.array([np.concatenate([p.clean, p.poor]) for p in people]))[-1]
     threshold = table.threshold(0.001, 20)
     scores = np.array(
-        [((a.scale * (out["template"] @ a.template) + a.shift) * out["head"][:, 0] + out["head"][:, 1]) for a in answers]
+        [
+            ((a.scale * (out["template"] @ a.template) + a.shift) * out["head"][:, 0] + out["head"][:, 1])
+            for a in answers
+        ]
     )
     print(f"threshold {threshold:.2f}; strangers' best {scores[20:].max():.2f}; enrolled above it "
           f"{(scores[np.arange(20), np.arange(20)] >= threshold).sum()} of 20")  # fmt: skip

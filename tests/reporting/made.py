@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.commands.play import Played
 from worker.errors import BadMessage
 from worker.messages import EventContext, IdentityEvent, ModelsMessage, to_event
 from worker.pipeline import FrameIn, FrameResult, TrackView
+from worker.playback import Played
 from worker.reporting.files import Report, ReportOptions
 from worker.types import MICROSECONDS, Decision, Evidence, FaceQuality, FrameRef, Identity, TrackUpdate
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.reporting import made
-from worker.commands.play import Played
 from worker.messages import IdentityEvent
+from worker.playback import Played
 from worker.reporting.data import PageData
 from worker.reporting.files import Report, ReportOptions
 from worker.reporting.page import render

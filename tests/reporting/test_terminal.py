@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from tests.reporting import made
-from worker.commands.play import Played
+from worker.playback import Played
 from worker.reporting.terminal import print_summary
 
 
@@ -28,7 +28,7 @@ def test_says_who_why_how_fast_and_where(tmp_path: Path, width: int) -> None:
     assert "known,97%" in flat
     assert "0.90≥0.40" in flat
     assert "no match: Nobody enrolled looks enough like this person" in text
-    assert "1 frames not processed: the image ends too early (truncated)" in text
+    assert "1 frame not processed: the image ends too early (truncated)" in text
     assert "16.0 a second" in text
     assert "".join(str(tmp_path / "report.html").split()) in flat
     assert "annotated.mp4" not in text

@@ -11,7 +11,7 @@ from tests.reporting import made
 from worker.pipeline import FrameIn, FrameResult
 from worker.reporting import codec
 from worker.reporting.draw import COLOURS, JUMP, Mark, annotate
-from worker.reporting.mosaic import MAX_WIDTH, canvas_size, cells, compose, fitted
+from worker.reporting.mosaic import canvas_size, cells, compose, fitted
 from worker.reporting.video import AnnotatedVideo
 from worker.types import Image
 
@@ -97,18 +97,17 @@ def test_what_is_not_at_hand_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> 
 
     ways = (codec.Codec("a", absent(ImportError)), codec.Codec("b", absent(OSError)))
     monkeypatch.setattr(codec, "CODECS", (*ways, codec.CODECS[-1]))
-    assert codec.choose_codec((320, 180), 10.0) is codec.CODECS[-1]
+    assert codec.choose_codec(10.0) is codec.CODECS[-1]
     monkeypatch.setattr(codec, "CODECS", ways)
     with pytest.raises(codec.NoVideoCodec, match="extra 'video'"):
-        codec.choose_codec((320, 180), 10.0)
+        codec.choose_codec(10.0)
 
 
 @pytest.mark.parametrize(("cameras", "size"), [(1, (640, 360)), (2, (1280, 360)), (3, (1280, 240)), (4, (1280, 720))])
 def test_canvas(cameras: int, size: tuple[int, int]) -> None:
     """Cells tile the canvas, which is even and never wider than allowed."""
-    width, height = canvas_size(640, 360, cameras)
+    width, height = canvas_size(640, 360, cameras, 1280)
     assert (width, height) == size
-    assert width <= MAX_WIDTH
     places = cells((width, height), cameras)
     assert sum(w * h for _, _, w, h in places) == width * height
 

@@ -219,6 +219,7 @@ def test_a_revision_points_at_what_it_retracts(frames: list[Frame], naming: int,
 
 def test_nothing_is_retracted_twice() -> None:
     """After a withdrawal there is no name to retract: the next one names anew."""
+    assert play([ANN] * 3 + [STRANGER] * 5).standing.named_in is None
     told = play([ANN] * 3 + [STRANGER] * 5 + [ANN] * 3 + [STRANGER] * 5).told
     assert [(d.kind, d.replaces) for d in told] == [
         ("appeared", None), ("confirmed", None), ("revised", 1), ("tentative", None), ("confirmed", None),
@@ -469,7 +470,7 @@ frames_of_any_kind = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(frames_of_any_kind, st.integers(0, 60))
 def test_any_story_makes_sense(frames: list[Frame], erased_at: int) -> None:
-    """Whatever frames come: sequences have no gap, names follow the life cycle, and every retraction hits a name in force."""
+    """Whatever frames come: no gap in sequences, a life cycle that holds, retractions of the name in force alone."""
     played = play(frames[:erased_at])
     played.enrolled.discard("ann")
     played.show(frames[erased_at:])

@@ -88,7 +88,7 @@ def test_as_opencv_does_on_people(detector: Engine, opencv: cv2.FaceDetectorYN, 
         reference = by_opencv(opencv, image)
         assert_same(detect(image, detector, unshrunk(image)), reference)
         num_faces += len(reference)
-    assert num_faces >= 6, "a comparison without faces says nothing"
+    assert num_faces >= 3, "a comparison without faces says nothing"
 
 
 def test_forty_faces_each_in_its_place(detector: Engine) -> None:
@@ -133,10 +133,12 @@ def test_large_frames_are_shrunk_and_coordinates_scaled_back(detector: Engine, w
     big = np.zeros((height, width, 3), np.uint8)
     big[height - side :, width - side :] = cv2.resize(portrait(), (side, side), interpolation=cv2.INTER_CUBIC)
     (small_box,) = detect(portrait(), detector, OPTIONS).boxes_xyxy
-    (box,) = detect(big, detector, OPTIONS).boxes_xyxy
+    faces = detect(big, detector, OPTIONS)
+    (box,) = faces.boxes_xyxy
     expected = small_box * (side / 512) + np.tile([width - side, height - side], 2)
     size = (expected[2:] - expected[:2]).min()
     assert np.abs((box[:2] + box[2:] - expected[:2] - expected[2:]) / 2).max() < 0.15 * size
+    assert ((faces.landmarks_xy[0] > box[:2]) & (faces.landmarks_xy[0] < box[2:])).all(), "landmarks lie in their box"
 
 
 def test_a_face_moves_with_its_padding(detector: Engine) -> None:

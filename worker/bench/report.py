@@ -52,7 +52,8 @@ def markdown(rows: list[Row], memory: dict[str, float], settings: Settings, comm
         f"Made by `{command}`. " + ", ".join(f"{k} {v}" for k, v in environment().items()) + "; one thread.",
         "",
         "All in one run on the same JPEG bytes, in turn, round by round; CPU time of the process; median",
-        "(least–greatest) over the rounds. The run fails when contenders don't find the same faces and the same name in every frame.",
+        "(least–greatest) over the rounds. The run fails when contenders don't find the same faces in every frame of",
+        "the warm-up, or don't agree on who is named after it.",
         "",
         "- **faceline, every face**: the whole pipeline (decode, detect, track, align, embed, LSTM, identify, decide),",
         "  made to embed every face of every frame: what better kernels alone bring.",
@@ -93,7 +94,13 @@ def markdown(rows: list[Row], memory: dict[str, float], settings: Settings, comm
         for row in rows:
             cells = [f"{row.stage_ms[name].get(stage, 0.0):.2f}" for stage in STAGES]
             lines.append(f"| {row.size} | {row.faces} | " + " | ".join(cells) + " |")
-    lines += ["", "## Peak memory of a process, 1080p with 4 faces", ""]
+    lines += [
+        "",
+        "## Peak memory of a process, 1080p with 4 faces",
+        "",
+        "Each contender alone in a process that has also imported the benchmark and composed the frames.",
+        "",
+    ]
     lines += [f"- {name}: {megabytes:.0f} MB" for name, megabytes in memory.items()]
     return "\n".join(lines) + "\n"
 

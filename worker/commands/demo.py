@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from worker.assemble import Loaded, open_models
 from worker.commands.options import add_settings, settings_of
-from worker.commands.play import CameraFeed, Played, play
 from worker.commands.recognize import start_time
 from worker.demo import scene
 from worker.engines.models import manifests
@@ -18,6 +17,7 @@ from worker.engines.pull import pull
 from worker.gallery.enrol import template_from_photo
 from worker.gallery.folder import FolderGallery
 from worker.gallery.records import PersonRecord
+from worker.playback import CameraFeed, Played, play
 from worker.reporting.files import Report, ReportOptions
 from worker.reporting.terminal import print_summary
 from worker.settings import Settings
@@ -31,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="where results go (default: out/demo)"
     )
-    parser.epilog = """Enrols two people, plays two cameras in which a third person appears too, and writes events.jsonl, tracks.json,
+    parser.epilog = """example:
+  faceline demo --out out/demo
+
+Enrols two people, plays two cameras in which a third person appears too, and writes events.jsonl, tracks.json,
 annotated.mp4 and report.html. Uses no broker, no GPU and no camera. Fetches the models first where they are missing."""
     parser.set_defaults(run=run)
 
@@ -43,14 +46,15 @@ def run(options: argparse.Namespace) -> int:
     for manifest in manifests().values():
         pull(manifest, settings.models.dir, report=lambda line: console.print(line, markup=False, highlight=False))
     loaded = open_models(settings)
-    report = Report(
-        options.out, ReportOptions(video=True, thumbnails=False, fps=scene.FPS), "Faceline demo", scene.NOTES
-    )
-    with TemporaryDirectory() as scratch:
+    report_options = ReportOptions(video=True, thumbnails=False, fps=scene.FPS)
+    with (
+        TemporaryDirectory() as scratch,
+        Report(options.out, report_options, "Faceline demo", scene.NOTES) as report,
+    ):
         people = FolderGallery(Path(scratch))
         _enrol(people, settings, loaded, console)
         played = _play(people, settings, loaded, report, console)
-    report.close(played)
+        report.close(played)
     print_summary(report.tracks(), report.last_events(), played, options.out, Console())
     return 0
 
@@ -77,4 +81,3 @@ def _play(people: FolderGallery, settings: Settings, loaded: Loaded, report: Rep
     ) as bar:
         task = bar.add_task("frames", total=None)
         return play(feeds, settings, loaded, people, report, lambda done: bar.update(task, completed=done))
-

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from worker.commands.options import add_settings, print_json, settings_of
@@ -82,5 +83,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         state = "[red]not usable[/]" if row["problem"] else "[green]digest checked[/]"
         size = f"{row['bytes'] / 1e6:.1f} MB"
-        table.add_row(row["name"], row["role"], row["licence"], size, row["sha256"][:12], state, row["path"])
+        table.add_row(row["name"], row["role"], row["licence"], size, row["sha256"][:12], state, escape(row["path"]))
     Console().print(table)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from worker.commands.options import add_settings, print_json, settings_of
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     for row in rows:
         mark = "[green]yes[/]" if row["matches_here"] else "[red]no[/]"
         cells = [row[k] for k in ("person_id", "name", "templates", "purposes", "tenant", "consent_time", "expires")]
-        table.add_row(*(", ".join(c) if isinstance(c, list) else str(c or "") for c in cells), mark)
+        table.add_row(*(escape(", ".join(c) if isinstance(c, list) else str(c or "")) for c in cells), mark)
     Console().print(table)
     return 0
 

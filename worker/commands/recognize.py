@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worker.assemble import Loaded, open_models
 from worker.commands.enroll import templates_of
 from worker.commands.options import add_settings, print_json, settings_of
-from worker.commands.play import CameraFeed, Played, play
 from worker.errors import InvalidSettings
 from worker.gallery.folder import FolderGallery
 from worker.gallery.records import PersonRecord, check_person_id
+from worker.playback import CameraFeed, Played, play
 from worker.reporting.files import Report, ReportOptions
 from worker.reporting.terminal import print_summary
 from worker.settings import Settings
@@ -65,14 +65,12 @@ def run(options: argparse.Namespace) -> int:
         if options.people is not None:
             people = FolderGallery(Path(scratch))
             enrol_folder(options.people, people, settings, loaded, console)
-        report = Report(
-            options.out,
-            ReportOptions(video=options.video, thumbnails=options.thumbnails, fps=source.fps),
-            title=f"{options.source.name}, camera {options.camera}",
-        )
-        feed = CameraFeed(options.camera, source.frames(), start_us)
-        played = _play(source, feed, settings, loaded, people, report, console)
-    report.close(played)
+        report_options = ReportOptions(video=options.video, thumbnails=options.thumbnails, fps=source.fps)
+        title = options.source.name if options.camera == "camera" else f"{options.source.name}, camera {options.camera}"
+        with Report(options.out, report_options, title) as report:
+            feed = CameraFeed(options.camera, source.frames(), start_us)
+            played = _play(source, feed, settings, loaded, people, report, console)
+            report.close(played)
     if options.json:
         print_json([track.model_dump() for track in report.tracks()])
     else:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,7 +20,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write one file a schema here (default: print them all)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write one file a schema here (default: print them all)"
+    )
     parser.epilog = """examples:
   faceline schemas --out schemas/
   faceline schemas | jq '."identity-event.v1.json".properties'"""
@@ -38,5 +41,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def schema(model: type[BaseModel]) -> dict[str, object]:
-    """JSON Schema, draft 2020-12, of what ``model`` writes."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(mode="serialization")}
+    """JSON Schema, draft 2020-12, of what ``model`` writes.
+
+    Open: a later version of the same major number may add fields, and readers pass over what they don't know.
+    """
+    described: dict[str, object] = opened(model.model_json_schema(mode="serialization"))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+
+def opened(node: Any) -> Any:
+    """The same schema without ``additionalProperties: false``."""
+    if isinstance(node, dict):
+        return {key: opened(value) for key, value in node.items() if (key, value) != ("additionalProperties", False)}
+    return [opened(value) for value in node] if isinstance(node, list) else node

@@ -18,7 +18,7 @@ import numpy as np
 from worker.errors import FacelineError
 from worker.types import Image
 
-_TRIAL_FRAMES = 3
+_TRIAL_FRAMES, _TRIAL_SIZE = 3, (320, 180)
 
 
 class NoVideoCodec(FacelineError):
@@ -45,6 +45,7 @@ class Codec:
     open: Callable[[Path, tuple[int, int], float], PictureWriter]  # raises where it isn't at hand
     plays_in_browsers: bool = True
     note: str | None = None
+    max_width: int = 1280  # pixels of the canvas; less where encoding is slow
 
 
 class OpenCvWriter:
@@ -96,35 +97,36 @@ _LAST_NOTE = "MPEG-4 part 2, for want of H.264 and VP9: plays in VLC, mpv and ff
 CODECS = (
     Codec("H.264", lambda path, size, fps: AvWriter("libx264", _X264, path, size, fps)),
     Codec("VP9", lambda path, size, fps: AvWriter("libvpx-vp9", _VPX, path, size, fps), note=_VP9_NOTE),
-    Codec("VP9", lambda path, size, fps: OpenCvWriter("vp09", path, size, fps), note=_SLOW_NOTE),
+    Codec("VP9", lambda path, size, fps: OpenCvWriter("vp09", path, size, fps), True, _SLOW_NOTE, 854),
     Codec("MPEG-4", lambda path, size, fps: OpenCvWriter("mp4v", path, size, fps), False, _LAST_NOTE),
 )
 
 
-def choose_codec(size: tuple[int, int], fps: float) -> Codec:
+def choose_codec(fps: float) -> Codec:
     """The first that writes a few frames which can be read back. Raises ``NoVideoCodec``."""
     with tempfile.TemporaryDirectory() as folder:
         for number, codec in enumerate(CODECS):
-            if _works(Path(folder) / f"{number}.mp4", codec, size, fps):
+            if _works(Path(folder) / f"{number}.mp4", codec, fps):
                 return codec
     raise NoVideoCodec(
-        f"no video of {size[0]}×{size[1]} can be written: expected PyAV or an OpenCV with FFmpeg; "
+        "no video can be written here: expected PyAV or an OpenCV with FFmpeg; "
         "install the extra 'video', or run without --video"
     )
 
 
-def _works(path: Path, codec: Codec, size: tuple[int, int], fps: float) -> bool:
-    grey = np.full((size[1], size[0], 3), 96, np.uint8)
+def _works(path: Path, codec: Codec, fps: float) -> bool:
+    width, height = _TRIAL_SIZE
+    grey = np.full((height, width, 3), 96, np.uint8)
     try:
-        writer = codec.open(path, size, fps)
+        writer = codec.open(path, _TRIAL_SIZE, fps)
         for _ in range(_TRIAL_FRAMES):
             writer.write(grey)
         writer.close()
-    except (ImportError, OSError, ValueError):  # no PyAV, no such encoder, or not of this size
+    except (ImportError, OSError, ValueError):  # no PyAV, or no such encoder
         return False
     reader = cv2.VideoCapture(str(path))
     try:
         read = [reader.read() for _ in range(_TRIAL_FRAMES)]
     finally:
         reader.release()
-    return all(found and image.shape[:2] == (size[1], size[0]) for found, image in read)
+    return all(found and image.shape[:2] == (height, width) for found, image in read)

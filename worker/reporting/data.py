@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
-from worker.commands.play import Played
+from worker.playback import Played
 from worker.reporting.codec import Codec
 from worker.reporting.story import Story
 from worker.reporting.thumbnails import Thumbnails

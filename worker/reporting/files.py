@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TextIO
 
-from worker.commands.play import Played
 from worker.errors import FacelineError
 from worker.messages import IdentityEvent, TrackSummary
 from worker.pipeline import FrameResult, TrackView
+from worker.playback import Played
 from worker.reporting.data import CameraTimes, PageData, Video
 from worker.reporting.outputs import EVENTS, PAGE, TRACE, TRACKS, VIDEO
 from worker.reporting.page import render

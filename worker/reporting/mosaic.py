@@ -8,16 +8,16 @@ import numpy as np
 
 from worker.types import Image
 
-MAX_WIDTH, MIN_WIDTH = 1280, 640  # small frames are enlarged, so that names stay legible
+MIN_WIDTH = 640  # small frames are enlarged, so that names stay legible
 _BACKGROUND = (24, 20, 16)
 
 Cell = tuple[int, int, int, int]  # left, top, width, height
 
 
-def canvas_size(width: int, height: int, num_cameras: int) -> tuple[int, int]:
-    """Width and height, both even, for cameras of ``width`` × ``height`` pixels."""
+def canvas_size(width: int, height: int, num_cameras: int, max_width: int) -> tuple[int, int]:
+    """Width, at most ``max_width``, and height, both even, for cameras of ``width`` × ``height`` pixels."""
     columns, rows = _grid(num_cameras)
-    total = min(MAX_WIDTH, max(MIN_WIDTH, columns * width))
+    total = min(max_width, max(MIN_WIDTH, columns * width))
     return _even(total), _even(total / columns * height / width * rows)
 
 

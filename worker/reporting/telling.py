@@ -17,7 +17,6 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 _BAR, _SPARK = 24, 60  # characters
 
 
-
 def tell(found: Explanation, console: Console) -> None:
     """Print everything, the answer first."""
     start_us = microseconds(found.event.first_seen)

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from worker.commands.play import Played
 from worker.messages import IdentityEvent, TrackSummary
+from worker.playback import Played
 from worker.reporting.outputs import EVENTS, PAGE, TRACE, TRACKS, VIDEO
 from worker.reporting.reasons import FRAME_NOTES, STATUS_WORDS, refusal, why_nobody
-from worker.reporting.words import figure, percent
+from worker.reporting.words import figure, percent, plural
 
 _STYLES = {"known": "green", "tentative": "yellow", "unknown": "bright_black"}
 _WIDEST = {"who": 24, "camera": 12}  # characters: long names must not push the figures out
@@ -100,7 +100,7 @@ def _speed(played: Played) -> str:
 
 def _refusals(played: Played) -> list[str]:
     return [
-        f"{number} frames not processed: {refusal(code)} ({code})"
+        f"{plural(number, 'frame')} not processed: {refusal(code)} ({code})"
         for code, number in sorted(played.outcomes.items())
         if code != "processed" and code not in FRAME_NOTES
     ]

@@ -91,8 +91,8 @@ class AnnotatedVideo:
 
     def _open(self) -> PictureWriter:
         first = next(iter(self._waiting.values())).image
-        self._size = canvas_size(first.shape[1], first.shape[0], len(self._pictures))
-        self.codec = choose_codec(self._size, self._fps)
+        self.codec = choose_codec(self._fps)
+        self._size = canvas_size(first.shape[1], first.shape[0], len(self._pictures), self.codec.max_width)
         self._writer = self.codec.open(self._part, self._size, self._fps)
         return self._writer
 

@@ -70,7 +70,7 @@ def _load(data: bytes) -> _Envelope:
         if version != FORMAT:
             raise BadSnapshot(f"snapshot format {version} is not {FORMAT}: run the version of Faceline that wrote it")
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
         raise BadSnapshot(f"the snapshot is damaged ({error}): its camera starts anew") from error
 
 
