@@ -1,4 +1,4 @@
-"""Real footage through the whole pipeline: who is named, who isn't, who is followed. Figures in docs/real-footage.md."""
+"""Real footage through the whole pipeline: who is named, who isn't, who is followed. See docs/real-footage.md."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_returning_people_are_confirmed_and_nobody_else(test_data: Path, loaded:
 
 
 def test_every_shot_names_who_is_in_view(test_data: Path, loaded: Loaded) -> None:
-    """Each enrolled person in view is named in the shot; a name that a cut left behind is doubted within three frames."""
+    """Each enrolled person in view is named in the shot; a name left behind by a cut is doubted in three frames."""
     table = hamilton.by_shot(hamilton.play(test_data / "hamilton", loaded))
     print("\n" + hamilton.markdown(table))
     for shot, names in table.items():

@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from worker.engines.models import load_recognizer  # noqa: E402
-from worker.engines.onnxruntime import OnnxRuntimeEngine  # noqa: E402
-from worker.stages.recognize import recognize  # noqa: E402
-from worker.training.export import PackedStep, export  # noqa: E402
-from worker.training.model import Recognizer, State  # noqa: E402
+from worker.engines.models import load_recognizer
+from worker.engines.onnxruntime import OnnxRuntimeEngine
+from worker.stages.recognize import recognize
+from worker.training.export import PackedStep, export
+from worker.training.model import Recognizer, State
 
 NUM_TRACKS, NUM_FRAMES = 5, 40
 

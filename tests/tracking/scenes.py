@@ -251,7 +251,7 @@ def build(family: str, seed: int, heads: list[Head]) -> Scene:
 
 
 def _times(fps: float, rng: np.random.Generator, *, gaps: bool) -> list[int]:
-    """Capture times in microseconds; with ``gaps`` they jitter by a fifth of a frame and whole stretches are missing."""
+    """Capture times in microseconds; with ``gaps`` they jitter by a fifth of a frame and stretches are missing."""
     seconds = np.arange(0, DURATION_SECONDS, 1 / fps)
     if gaps:
         seconds = seconds + rng.uniform(0, 0.2 / fps, len(seconds))

@@ -273,7 +273,7 @@ def test_snapshots_of_a_partition_not_restored_are_refused(harness: MemoryHarnes
 
 
 def test_restore_waits_for_a_pending_transaction_or_the_next_poll(harness: MemoryHarness) -> None:
-    """None is answered where the state can't be had, or the partition moved since the last poll, and delivers nothing."""
+    """None is answered where the state isn't there, or the partition moved since the last poll; no record comes."""
     harness.produce(b"k", b"v", 0)
     member = harness.member()
     member.poll(10, 0)
@@ -313,7 +313,7 @@ def test_a_commit_whose_answer_was_lost_is_settled_by_the_restore(harness: Memor
 
 
 def test_a_name_taken_over_is_lost_for_good(harness: MemoryHarness) -> None:
-    """Who joins under the name of a living member gets its partitions; the old one is fenced, and doesn't fight back."""
+    """Who joins under the name of a living member gets its partitions; the old one is fenced and gives up."""
     old = joined(harness, harness.member("pod-0"))
     bystander = harness.member("pod-1")
     old.poll()
