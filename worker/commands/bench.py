@@ -18,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     parser.add_argument("--quick", action="store_true", help="two short rounds: shows that it runs, not how fast")
     parser.add_argument(
-        "--rounds", type=int, default=9, help="rounds in which all contenders take their turn (default 9)"
+        "--rounds", type=int, default=7, help="rounds in which all contenders take their turn (default 7)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write pipeline.md and pipeline.json here")
     parser.epilog = """examples:
-  faceline bench                     about three minutes; a table in the terminal
+  faceline bench                     about five minutes; a table in the terminal
   faceline bench --out benchmarks    the page that is committed
 Run it on a machine with nothing else to do; it uses one thread."""
     parser.set_defaults(run=run)
