@@ -5,6 +5,7 @@ in the run's last lines.
 """
 
 import os
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,13 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.broker.cluster import Broker, NoBroker
 from worker.assemble import Loaded, open_models
 from worker.engines.engine import Engine
 from worker.engines.models import load_recognizer, manifests, original_path
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import ModelError
-from worker.settings import PREFIX, Settings, load_settings
+from worker.settings import PREFIX, KafkaSettings, ServiceSettings, Settings, TopicSettings, load_settings
 
 pytest.register_assert_rewrite("tests.engines.contract")
 
@@ -34,10 +36,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for a published model needs it."""
+    """Whoever asks for a published model needs it, and whoever asks for Kafka talks to a real broker."""
     for item in items:
         if NEED_MODELS & set(getattr(item, "fixturenames", ())):
             item.add_marker("models")
+        if {"kafka", "kafka_settings"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -67,6 +71,34 @@ def test_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip(f"{TEST_DATA} names no folder: the shared test data are not shipped")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
+    """How to reach a real broker: the one that the environment names, or one that is started for this run."""
+    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        names = ("security_protocol", "sasl_mechanism", "sasl_username", "sasl_password", "ssl_cafile")
+        given = {name: os.environ[f"KAFKA_{name.upper()}"] for name in names if f"KAFKA_{name.upper()}" in os.environ}
+        yield KafkaSettings.model_validate({"bootstrap_servers": servers, **given})
+        return
+    broker = Broker(tmp_path_factory.mktemp("kafka") / "broker")
+    try:
+        broker.start()
+    except NoBroker as reason:
+        pytest.skip(f"no Kafka: {reason}")
+    yield broker.settings()
+    broker.stop()
+
+
+@pytest.fixture
+def kafka(kafka_settings: KafkaSettings) -> Settings:
+    """Settings with a real broker and an application of one's own: topics, group and ids share with nobody."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    return Settings(
+        kafka=kafka_settings,
+        service=ServiceSettings(application_id=name),
+        topics=TopicSettings(frames=f"{name}.camera.frames"),
+    )
 
 
 @pytest.fixture(scope="session")

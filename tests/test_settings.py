@@ -70,7 +70,10 @@ def test_an_empty_file_is_no_error(file, text: str) -> None:
     assert load_settings(file(text)) == Settings()
 
 
-GROUPS = "admit, decide, decode, detect, enrol, gallery, identify, models, sample, service, topics, track"
+GROUPS = (
+    "admit, decide, decode, detect, encryption, enrol, gallery, http, identify, kafka, log, models, sample, service, "
+    "topics, track"
+)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,10 @@ GROUPS = "admit, decide, decode, detect, enrol, gallery, identify, models, sampl
         ("detect: 5", "setting detect ({path}) is 5: Input should be a dictionary"),
         ("gallery: {fpir: 0}", "setting gallery.fpir ({path}) is 0: Input should be greater than 0"),
         ("gallery: {fpir: 0.2}", "tentative_fpir 0.03 is less than fpir 0.2: a tentative name would be harder to get"),
-        ("topics: {events: camera.frames}", "frames, events, dead_letters and state must be four different topics"),
+        (
+            "topics: {events: camera.frames}",
+            "settings ({path}) don't fit together: Value error, frames, events, dead_letters, state and gallery must be five",
+        ),
         ("identify: {num_candidates: 1}", "setting identify.num_candidates ({path}) is 1: Input should be greater"),
         ("service: {application_id: 'a b'}", "setting service.application_id ({path}) is 'a b': String should match"),
         ("- detect", "settings file {path} holds no groups: expected lines such as 'detect:'"),

@@ -9,10 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.errors import InvalidSettings
@@ -27,6 +27,7 @@ from worker.stages.sample import SampleOptions
 from worker.stages.track import TrackOptions
 
 PREFIX = "FACELINE_"
+DEFAULT_APPLICATION_ID = "faceline"
 _NOT_SETTINGS = {"FACELINE_CONFIG", "FACELINE_TEST_DATA"}
 
 
@@ -72,28 +73,132 @@ class GallerySettings(_Group):
         return self
 
 
+_TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")]
+
+
 class TopicSettings(_Group):
     """Names of the topics; the frames' may be shared, the others belong to one application id."""
 
-    frames: str = "camera.frames"
-    events: str = "identity.events"
-    dead_letters: str = "camera.frames.dlq"
-    state: str = "track.state"
+    frames: _TopicName = "camera.frames"
+    events: _TopicName = Field(default="", description="default: identity.events, after the application id if not ours")
+    dead_letters: _TopicName = Field(default="", description="default: camera.frames.dlq, likewise")
+    state: _TopicName = Field(default="", description="default: track.state, likewise; compacted")
+    gallery: _TopicName = Field(default="", description="default: identity.gallery, likewise; compacted")
+
+    def of(self, application_id: str) -> "TopicSettings":
+        """The same with every name filled in. Raises ``ValueError`` where two are the same."""
+        prefix = "" if application_id == DEFAULT_APPLICATION_ID else f"{application_id}."
+        filled = self.model_copy(
+            update={
+                "events": self.events or f"{prefix}identity.events",
+                "dead_letters": self.dead_letters or f"{prefix}camera.frames.dlq",
+                "state": self.state or f"{prefix}track.state",
+                "gallery": self.gallery or f"{prefix}identity.gallery",
+            }
+        )
+        names = list(filled.model_dump().values())
+        if len(set(names)) < len(names) or not filled.frames:
+            raise ValueError("frames, events, dead_letters, state and gallery must be five different topics")
+        return filled
+
+
+class KafkaSettings(_Group):
+    """The cluster, and how to be let in. Without bootstrap servers there is no broker, and the gallery is a folder."""
+
+    bootstrap_servers: str = Field(default="", description="host:port, several separated by commas")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    sasl_password_file: Path | None = Field(default=None, description="read at start; instead of sasl_password")
+    ssl_cafile: Path | None = Field(default=None, description="PEM; default: the system's authorities")
+    ssl_certfile: Path | None = Field(default=None, description="PEM of the client, for mutual TLS")
+    ssl_keyfile: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+    group_instance_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,128}$",
+        description="a stable name such as the pod's in a StatefulSet: quick takeover; one live process a name",
+    )
+    session_timeout_seconds: float = Field(default=10.0, ge=1, le=300)
+    max_poll_interval_seconds: float = Field(default=120.0, ge=5, le=3600)
+    transaction_timeout_seconds: float = Field(
+        default=10.0, ge=1, le=900, description="a dead worker's open transaction holds readers up this long"
+    )
+    request_timeout_seconds: float = Field(default=10.0, ge=1, le=300)
+    max_record_bytes: int = Field(default=16 * 2**20, ge=2**20, le=2**30, description="largest record read or written")
+    compression: Literal["none", "gzip", "lz4", "zstd"] = Field(default="lz4", description="of what is written")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="further kafka-python settings, all clients"
+    )
+    consumer_options: dict[str, JsonValue] = Field(default_factory=dict, description="likewise, consumers only")
+    producer_options: dict[str, JsonValue] = Field(default_factory=dict, description="likewise, producers only")
 
     @model_validator(mode="after")
-    def _are_different(self) -> "TopicSettings":
-        names = (self.frames, self.events, self.dead_letters, self.state)
-        if len(set(names)) < len(names):
-            raise ValueError("frames, events, dead_letters and state must be four different topics")
+    def _fits_together(self) -> "KafkaSettings":
+        if self.security_protocol.startswith("SASL") and (
+            self.sasl_mechanism is None
+            or not self.sasl_username
+            or (self.sasl_password is None and self.sasl_password_file is None)
+        ):
+            raise ValueError(
+                f"{self.security_protocol} needs sasl_mechanism, sasl_username, and sasl_password or sasl_password_file"
+            )
+        if self.transaction_timeout_seconds > self.session_timeout_seconds:
+            raise ValueError(
+                f"transaction_timeout_seconds {self.transaction_timeout_seconds} is above session_timeout_seconds "
+                f"{self.session_timeout_seconds}: whoever takes over would wait for the dead worker's transaction"
+            )
         return self
+
+
+class EncryptionSettings(_Group):
+    """Sealing of templates and snapshots on the topics."""
+
+    key_file: Path | None = Field(
+        default=None, description="base64 keys of 32 bytes, one a line: the first seals, all open"
+    )
 
 
 class ServiceSettings(_Group):
     """How the loop takes its work."""
 
-    application_id: str = Field(default="faceline", pattern=r"^[A-Za-z0-9._-]{1,128}$")
-    batch_frames: int = Field(default=32, ge=1, le=10_000)
+    application_id: str = Field(
+        default=DEFAULT_APPLICATION_ID,
+        pattern=r"^[A-Za-z0-9._-]{1,128}$",
+        description="the consumer group's name; topics and transactional ids derive from it",
+    )
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    batch_frames: int = Field(default=32, ge=1, le=10_000, description="most frames between two commits")
+    commit_interval_seconds: float = Field(
+        default=0.2, ge=0, le=10, description="batches are cut to about so much work, and committed no more often"
+    )
     poll_timeout_seconds: float = Field(default=0.5, gt=0, le=60)
+    freshness_seconds: float | None = Field(
+        default=None, gt=0, description="shed work when a frame's record is older than this; default: never shed"
+    )
+    idle_close_seconds: float = Field(
+        default=30.0, ge=1, description="depart the tracks of a partition on which nothing came for so long"
+    )
+    stall_seconds: float = Field(
+        default=120.0, ge=10, description="a loop that hasn't turned for so long is dead: the process ends"
+    )
+    snapshot_format: Literal[1, 2] = Field(default=2, description="1 while workers of the version before still run")
+
+
+class HttpSettings(_Group):
+    """Where /livez /readyz /startupz and /metrics are served."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
+    port: int = Field(default=9464, ge=0, le=65535, description="0: any free one")
+
+
+class LogSettings(_Group):
+    """What is written to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["json", "text"] = "json"
 
 
 class Settings(BaseSettings):
@@ -110,7 +215,11 @@ class Settings(BaseSettings):
     models: ModelSettings = Field(default_factory=ModelSettings)
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
     enrol: EnrolOptions = Field(default_factory=EnrolOptions)
     admit: AdmitOptions = Field(default_factory=AdmitOptions)
     decode: DecodeOptions = Field(default_factory=DecodeOptions)
@@ -119,6 +228,12 @@ class Settings(BaseSettings):
     sample: SampleOptions = Field(default_factory=SampleOptions)
     identify: IdentifyOptions = Field(default_factory=IdentifyOptions)
     decide: DecideOptions = Field(default_factory=DecideOptions)
+
+    @model_validator(mode="after")
+    def _name_topics(self) -> "Settings":
+        # The only change to a frozen value, while it is being made: names that nobody chose follow the application id.
+        self.__dict__["topics"] = self.topics.of(self.service.application_id)
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -221,6 +336,8 @@ def _check_names(environ: Mapping[str, str]) -> None:
 
 def _line(error: Any, where: str) -> str:
     path = ".".join(str(part) for part in error["loc"])
+    if not path:
+        return f"settings{where} don't fit together: {error['msg']}"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         group = str(error["loc"][0])
         known = sorted(_names(group) if len(error["loc"]) > 1 else Settings.model_fields)
