@@ -57,6 +57,22 @@ class Step:
     results: tuple[FrameResult, ...] = ()
     events: tuple[IdentityEvent, ...] = ()
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    num_dead_letters: int = 0
+    shed_embeddings: int = 0  # shed frames are an outcome
+    gained: frozenset[int] = frozenset()  # partitions
+    lost: frozenset[int] = frozenset()
+    restored: Mapping[int, float] = field(default_factory=dict)  # seconds that it took, by partition
+    problem: str | None = None  # why the batch was given up, or why there is none
+    fenced: bool = False  # the problem was that another worker owns the work now
+    aborted: bool = False  # a batch with records was given up
+    committed: bool = False
+    process_seconds: float = 0.0
+    commit_seconds: float = 0.0
+    publish_seconds: tuple[float, ...] = ()  # from capture to publication, an event
+    identity_seconds: tuple[float, ...] = ()  # from a track's first frame to its first confirmation, in event time
+    num_tracks: int = 0  # open now
+    gallery_size: int = 0  # people who may be matched
+    gallery_version: str = ""
 
 
 class Service:

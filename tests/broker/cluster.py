@@ -16,7 +16,7 @@ from pathlib import Path
 from worker.settings import KafkaSettings
 
 HERE = Path(__file__).parent
-JARS = Path(os.environ.get("FACELINE_KAFKA_JARS") or HERE.parents[1] / ".cache" / "kafka-4.3.1")
+JARS = Path(os.environ.get("KAFKA_TEST_JARS") or HERE.parents[1] / ".cache" / "kafka-4.3.1")
 START_SECONDS = 60.0
 
 
