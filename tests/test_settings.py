@@ -102,7 +102,7 @@ GROUPS = (
         ("gallery: {fpir: 0.2}", "tentative_fpir 0.03 is less than fpir 0.2: a tentative name would be harder to get"),
         (
             "topics: {events: camera.frames}",
-            "settings ({path}) don't fit together: Value error, frames, events, dead_letters, state and gallery must be five",
+            "settings ({path}) don't fit together: Value error, frames, events, dead_letters, state",
         ),
         ("identify: {num_candidates: 1}", "setting identify.num_candidates ({path}) is 1: Input should be greater"),
         ("service: {application_id: 'a b'}", "setting service.application_id ({path}) is 'a b': String should match"),
