@@ -21,7 +21,7 @@ _OURS = {
     *("auto_offset_reset", "transactional_id", "enable_idempotence", "acks", "key_serializer", "value_serializer"),
     *("key_deserializer", "value_deserializer", "partition_assignment_strategy", "allow_auto_create_topics"),
 }
-_FETCH_BYTES = 64 * 2**20
+_FETCH_BYTES = 2**20  # of a partition at a time, so that partitions take turns; a larger record comes alone
 
 
 def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
@@ -32,8 +32,7 @@ def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
         "isolation_level": "read_committed",  # also makes committed() wait until a pending transaction is decided
         "allow_auto_create_topics": False,
         "fetch_max_wait_ms": 100,
-        "max_partition_fetch_bytes": settings.max_record_bytes,
-        "fetch_max_bytes": max(_FETCH_BYTES, settings.max_record_bytes),
+        "max_partition_fetch_bytes": _FETCH_BYTES,
     }
     merged = {**_common(settings), **base, **_options(settings.consumer_options, KafkaConsumer, settings), **config}
     with explained("reading from Kafka"):
