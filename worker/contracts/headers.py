@@ -30,13 +30,11 @@ _Optional = Annotated[str | SkipJsonSchema[None], Field(json_schema_extra=_no_de
 _SpecVersion = Annotated[Literal["1.0"], Field(description="version of CloudEvents")]
 
 
-class RecordHeaders(BaseModel):
-    """Headers by name; more may be there."""
-
+class _Headers(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
 
-class FrameHeaders(RecordHeaders):
+class FrameHeaders(_Headers):
     """Headers of a frame on camera.frames: CloudEvents 1.0 in Kafka's binary mode. All of them may be left out.
 
     A record with the camera's id as its key and the bytes of a JPEG, PNG or WebP image as its value is a frame.
@@ -66,7 +64,7 @@ class FrameHeaders(RecordHeaders):
     ] = None
 
 
-class EventHeaders(RecordHeaders):
+class EventHeaders(_Headers):
     """Headers of an identity event: CloudEvents 1.0 in Kafka's binary mode, and the clock that the value leaves out."""
 
     ce_specversion: _SpecVersion
@@ -97,7 +95,7 @@ class EventHeaders(RecordHeaders):
     ] = None
 
 
-class CloudEventHeaders(RecordHeaders):
+class CloudEventHeaders(_Headers):
     """Headers of the gallery's records and of receipts: CloudEvents 1.0 in Kafka's binary mode."""
 
     ce_specversion: _SpecVersion
@@ -110,7 +108,7 @@ class CloudEventHeaders(RecordHeaders):
     content_type: str = Field(alias="content-type", description="of the value before it was sealed, if it was")
 
 
-class DeadLetterHeaders(RecordHeaders):
+class DeadLetterHeaders(_Headers):
     """Headers of a dead letter: those that the record came with, unchanged, and these.
 
     Key and value are the record's own, or the value is absent where the record is too large to be written again:

@@ -5,19 +5,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker.contracts.headers import RecordHeaders
-
 
 def schema(model: type[BaseModel]) -> dict[str, object]:
     """The schema of what ``model`` writes.
 
     Open: a later version of the same major number may add fields, and readers pass over what they don't know.
     """
-    # Values are as models write them, every field there; headers are as others may write them.
-    headers = issubclass(model, RecordHeaders)
-    described: dict[str, object] = _published(
-        model.model_json_schema(mode="validation" if headers else "serialization")
-    )
+    described: dict[str, object] = _published(model.model_json_schema(mode="serialization"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
 
 
