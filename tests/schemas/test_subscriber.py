@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.stages.test_decide import ANN, BEN, INTRUDER, MAYBE_ANN, STRANGER, UNSEEN, UNUSED, Frame, play
 from tests.test_messages import CONTEXT, DECISION
-from worker.messages import IdentityEvent, to_event
+from worker.contracts.headers import EventHeaders
+from worker.messages import IdentityEvent, Kind, to_event
 from worker.settings import Settings
 from worker.stages.decide import depart
 from worker.transport import topics
@@ -68,6 +70,54 @@ def hear(events: Sequence[dict]) -> tuple[dict, list[list[str]]]:
 def test_the_documentation_shows_it_verbatim() -> None:
     """What is pasted is what is tested."""
     assert f"```python\n{SCRIPT.read_text()}```\n" in (DOCS / "subscribers.md").read_text()
+
+
+class TestDocumentation:
+    """What docs/subscribers.md claims, as far as code can tell."""
+
+    text = (DOCS / "subscribers.md").read_text()
+
+    @pytest.mark.parametrize(
+        ("setting", "claim"),
+        [
+            ("gallery.fpir", "`gallery.fpir` ({:g})"),
+            ("gallery.tentative_fpir", "`gallery.tentative_fpir` ({:g})"),
+            ("track.lost_seconds", "{:g} s (`track.lost_seconds`)"),
+            ("admit.silence_seconds", "{:g} s (`admit.silence_seconds`)"),
+            ("service.idle_close_seconds", "after {:g} s of\nthe worker's clock (`service.idle_close_seconds`)"),
+            ("service.delivery", "`{}` (default)"),
+            ("service.commit_interval_seconds", "the commit interval ({:g} s)"),
+            ("kafka.transaction_timeout_seconds", "`kafka.transaction_timeout_seconds` ({:g} s)"),
+            ("decide.present_seconds", "every {:g} s (`decide.present_seconds`)"),
+            ("decide.confirm_face_pixels", "Faces under {:g} pixels stay tentative"),
+        ],
+    )
+    def test_numbers_are_the_defaults(self, setting: str, claim: str) -> None:
+        """A default that changes takes the text along."""
+        group, _, field = setting.partition(".")
+        assert claim.format(getattr(getattr(Settings(), group), field)) in self.text
+
+    def test_every_setting_exists(self) -> None:
+        """No setting of yesterday."""
+        named = set(re.findall(r"`([a-z]+)\.([a-z_]+)(?::[^`]*)?`", self.text)) - {("camera", "frames")}
+        groups = {group for group, _ in named} & set(Settings.model_fields)
+        missing = [(g, f) for g, f in named if g in groups and not hasattr(getattr(Settings(), g), f)]
+        assert missing == []
+        assert len(groups) >= 6
+
+    def test_every_kind_reason_and_header_is_explained(self) -> None:
+        """Those that events can carry."""
+        described = IdentityEvent.model_fields["reason"].description or ""
+        reasons = set(re.findall(r"[a-z]+_[a-z_]+|left|erased", described))
+        assert {"another_person", "left", "track_split", "erased"} <= reasons
+        headers = {field.alias or name for name, field in EventHeaders.model_fields.items()} - {"ce_specversion"}
+        assert [w for w in (*Kind.__args__, *reasons, *headers) if f"`{w}`" not in self.text] == []
+
+    def test_links_lead_somewhere(self) -> None:
+        """Relative ones."""
+        links = re.findall(r"\]\(([^)#:]+)\)", self.text)
+        assert links
+        assert [link for link in links if not (DOCS / link).exists()] == []
 
 
 class TestBelief:
