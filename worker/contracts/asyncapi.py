@@ -115,7 +115,6 @@ def _operation(action: str, role: str, settings: Settings) -> dict[str, Any]:
 
 def _message(contract: Contract) -> dict[str, Any]:
     assert contract.role is not None, "only messages on topics are described"
-    key = {"type": "string", "description": CHANNELS[contract.role].key}
     message: dict[str, Any] = {
         "name": contract.name,
         "title": contract.title,
@@ -123,8 +122,10 @@ def _message(contract: Contract) -> dict[str, Any]:
         "payload": {"type": "string", "format": "binary", "description": contract.opaque}
         if contract.model is None
         else {"$ref": f"./{contract.name}.json"},
-        "bindings": {"kafka": {"key": key, "bindingVersion": _BINDING}},
     }
+    if key := CHANNELS[contract.role].key:
+        described = {"type": "string", "description": key}
+        message["bindings"] = {"kafka": {"key": described, "bindingVersion": _BINDING}}
     if contract.headers is not None:
         message["headers"] = {"$ref": f"./{headers_file(contract.headers)}"}
     if examples := contract.examples():

@@ -35,7 +35,7 @@ class Channel:
 
     title: str
     description: str
-    key: str
+    key: str  # what it is; empty: records have none
     worker: tuple[Literal["receive", "send"], ...]
 
 

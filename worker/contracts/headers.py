@@ -105,7 +105,7 @@ class CloudEventHeaders(_Headers):
         pattern=r"^io\.faceline\.[a-z.]+\.v[0-9]+$", description="what it is, and its schema's major version"
     )
     ce_time: str = Field(description="when it was written, RFC 3339", json_schema_extra={"format": "date-time"})
-    content_type: str = Field(alias="content-type", description="of the value before it was sealed, if it was")
+    content_type: str = Field(alias="content-type", description="application/json; another where the value is sealed")
 
 
 class DeadLetterHeaders(_Headers):
