@@ -171,7 +171,7 @@ class TestAsyncApi:
         for spec in specs(Settings(), 4):
             kafka = channels[spec.role]["bindings"]["kafka"]
             assert (kafka["topic"], channels[spec.role]["address"]) == (spec.name, spec.name)
-            assert kafka["partitions"] == (1 if spec.role == "gallery" else 4)
+            assert kafka["partitions"] == (spec.partitions or 4)
             written = dict(kafka["topicConfiguration"])
             assert written.pop("cleanup.policy") == [spec.config.get("cleanup.policy", "delete")]
             created = {k: float(v) for k, v in spec.config.items() if k != "cleanup.policy"}
