@@ -72,7 +72,7 @@ CHANNELS: dict[str, Channel] = {
     "dead_letters": Channel(
         "Records that can never be processed",
         "They can hold images, so they are kept for a short time only.",
-        "the key of the record, as it came",
+        "the key of the record, as it came; a reference has it only where it can be a camera's id",
         ("send",),
     ),
     "state": Channel(

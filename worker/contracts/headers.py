@@ -109,10 +109,11 @@ class CloudEventHeaders(_Headers):
 
 
 class DeadLetterHeaders(_Headers):
-    """Headers of a dead letter: those that the record came with, unchanged, and these.
+    """Headers of a dead letter: these, and those that the record came with, unchanged.
 
-    Key and value are the record's own, or the value is absent where the record is too large to be written again:
-    then dlq_reference is there, and the record may still stand where dlq_topic, dlq_partition and dlq_offset say.
+    Key and value are the record's own. Where the record is too large to be written again, the letter is a reference:
+    no value, none of the record's headers, and dlq_reference; the record may still stand where dlq_topic, dlq_partition
+    and dlq_offset say.
     """
 
     dlq_topic: str = Field(description="topic that the record came from")
@@ -125,12 +126,14 @@ class DeadLetterHeaders(_Headers):
     dlq_reason: str = Field(pattern=r"^[a-z_]+$", description="short stable code, as in truncated or missing_key")
     dlq_error: str = Field(description="class of the error")
     dlq_message: str = Field(max_length=500, description="what was expected, for people")
-    dlq_attempts: str = Field(pattern=_NUMBER, description="how often it was given up, this time included")
+    dlq_attempts: str = Field(
+        pattern=_NUMBER, description="how often it was tried: 1, and more where it was published again"
+    )
     dlq_reference: Annotated[
         Literal["1"] | SkipJsonSchema[None],
         Field(description="there where the value isn't: only its place is kept", json_schema_extra=_no_default),
     ] = None
     dlq_bytes: Annotated[
         str | SkipJsonSchema[None],
-        Field(description="size of a record that is only referred to", json_schema_extra=_number),
+        Field(description="of key, value and headers of a record that is only referred to", json_schema_extra=_number),
     ] = None
