@@ -21,7 +21,7 @@ COMMANDS = {
     "explain": "why an event says what it says",
     "models": "list, fetch and verify model files",
     "config": "show the effective settings",
-    "schemas": "write the JSON Schemas of events, records and tracks",
+    "schemas": "write the JSON Schemas of all messages, and the AsyncAPI document",
     "train": "train the recognizer on folders of images (needs the extra 'train')",
     "bench": "measure speed and memory against a plain OpenCV loop",
 }

@@ -19,6 +19,7 @@ SERVING = ("worker.service", "worker.pipeline", "worker.assemble", "worker.setti
 PYDANTIC_ROOMS = (
     "worker.settings",
     "worker.messages",
+    "worker.contracts",
     "worker.gallery.records",
     "worker.engines.models",
     "worker.commands",
