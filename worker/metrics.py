@@ -55,8 +55,9 @@ class _Work:
         )
         self.notes = Counter(
             "faceline_frame_notes",
-            "What was noticed on processed frames. replaced_time, malformed_time, new_epoch: set that camera's clock; "
-            "faces_over_limit: raise detect.max_faces or accept it; track_split: two people passed for one.",
+            "What was noticed on frames. embedded: faces that cost an embedding; replaced_time, malformed_time, "
+            "new_epoch: set that camera's clock; faces_over_limit: raise detect.max_faces or accept it; track_split: "
+            "two people passed for one.",
             ["note"],
             registry=registry,
         )
@@ -68,7 +69,7 @@ class _Work:
         )
         self.events = Counter(
             "faceline_events",
-            "Identity events by kind. Many revised for each confirmed: names flap, lower gallery.fpir.",
+            "Identity events by kind. Many revised for each confirmed: names flap, raise decide.confirm_frames.",
             ["kind"],
             registry=registry,
         )
@@ -152,8 +153,8 @@ class _Delivery:
         )
         self.process = Histogram(
             "faceline_process_seconds",
-            "Wall time of a batch from poll to commit. Near service.commit_interval_seconds is meant; far above: "
-            "lower service.batch_frames or add cores.",
+            "Wall time to process a batch, before its commit. About service.commit_interval_seconds is meant; far "
+            "above: lower service.batch_frames or add cores.",
             buckets=_STEP_BUCKETS,
             registry=registry,
         )
@@ -190,7 +191,7 @@ class _Delivery:
         )
         self.restores = Counter(
             "faceline_restores",
-            "Partitions whose state was read back. Follows rebalances and aborts.",
+            "Partitions whose state was read back. It follows rebalances and aborts: look at those.",
             registry=registry,
         )
         self.restore = Histogram(
