@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -234,6 +235,29 @@ def test_outages_have_no_traceback_and_bugs_do(error: Exception, expected: bool)
     told = as_json(one)
     assert ("exception" not in told) == expected
     assert told.get("error") == (f"{type(error).__name__}: {error}" if expected else None)
+
+
+def test_a_real_outage_is_a_handful_of_lines() -> None:
+    """The library, twice against a port on which nobody listens: no traceback, and nothing is said twice."""
+    script = """
+from worker import logs
+from worker.errors import Retryable
+from worker.settings import KafkaSettings, LogSettings
+from worker.transport.clients import open_consumer
+logs.configure(LogSettings())
+for _ in range(2):
+    try:
+        open_consumer(KafkaSettings(bootstrap_servers="127.0.0.1:9", request_timeout_seconds=1))
+    except Retryable:
+        print("retry")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert run.stdout == "retry\n" * 2
+    told = [json.loads(line) for line in run.stderr.splitlines()]
+    assert told, "an outage is worth a line"
+    assert all(line["logger"].startswith("kafka.") and "exception" not in line for line in told)
+    messages = [re.sub(r"[\d.]+", "#", line["message"]) for line in told]
+    assert len(set(messages)) == len(messages)
 
 
 BatchLines = tuple[BatchLog, list[logging.LogRecord]]

@@ -160,16 +160,22 @@ from worker import logs
 from worker.health import Health
 from worker.process import Watchdog
 from worker.settings import LogSettings
+
+seconds = [0.0]
+def hang():
+    seconds[0] = 121.0
+    while True: time.sleep(3600)
+
 logs.configure(LogSettings())
-with Watchdog(Health(0.05), 0.01):
-    time.sleep(3600)
+with Watchdog(Health(120, now=lambda: seconds[0]), 0.01):
+    hang()
 """
     with process(script) as run:
         out, err = run.communicate(timeout=TIMEOUT_SECONDS)
         assert (run.returncode, out) == (70, "")
         told = json.loads(err)
         assert (told["level"], told["logger"]) == ("CRITICAL", "worker.process")
-        assert told["threads"]["MainThread"][-1] == "<string>:9 <module>"
+        assert told["threads"]["MainThread"][-1].endswith(" hang")
 
 
 def test_watchdog_ends_a_process_that_hangs_in_a_log_line() -> None:
