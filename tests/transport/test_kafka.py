@@ -1,6 +1,7 @@
 """The log on a real Apache Kafka: the contract, and what only it promises."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kafka import TopicPartition
@@ -82,6 +83,12 @@ class KafkaHarness:
         assert isinstance(member, KafkaTransport)
         self.expire(member)
         member.close()
+
+    def together(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Each in a thread: the client forgets a join that is answered while its member isn't polled."""
+        with ThreadPoolExecutor(len(steps)) as pool:
+            for done in [pool.submit(step) for step in steps]:
+                done.result()
 
     def fail_next_commit(self, member: Transport) -> None:
         """Have the broker refuse what the member's producer writes next: another one takes its transactional id."""

@@ -21,12 +21,12 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
 from worker.transport.clients import explain, explained, open_admin, open_consumer, open_producer
-from worker.transport.log import PARTITION_KEY, Batch, Message, Record, Snapshot
+from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
 
 logger = logging.getLogger(__name__)
 
-_SLICE_SECONDS = 0.05
+_SLICE_SECONDS = 0.2
 _CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
 _MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
                     kafka_errors.IllegalGenerationError, kafka_errors.RebalanceInProgressError)  # fmt: skip
@@ -126,14 +126,13 @@ class KafkaTransport:
             raise ValueError(f"partition {partition} isn't assigned to {self.name}: wait until it is gained")
         if partition in self._stale or self._is_changing():
             return None
-        timeout_ms = round(self._settings.request_timeout_seconds * 1000)
         try:
-            offset = self._consumer.committed(self._home(partition), timeout_ms=timeout_ms)
+            committed = self._committed(partition)
             first = self._consumer.beginning_offsets([self._home(partition)])[self._home(partition)]
-            offset = first if offset is None else max(offset, first)  # retention may have gone further
             entries = self._read_state(partition)
-            if entries is None or self._is_changing():
-                return None
+            if entries is None or self._is_changing() or self._committed(partition) != committed:
+                return None  # the last: this member was put out and doesn't know yet, and the new owner commits
+            offset = first if committed is None else max(committed, first)  # retention may have gone further
             self._consumer.seek(self._home(partition), offset)
             self._consumer.resume(self._home(partition))
         except kafka_errors.UnknownTopicOrPartitionError as error:
@@ -145,6 +144,11 @@ class KafkaTransport:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
         self._positions.setdefault(partition, offset)
         return Snapshot(partition, offset, entries)
+
+    def _committed(self, partition: int) -> int | None:
+        timeout_ms = round(self._settings.request_timeout_seconds * 1000)
+        offset: int | None = self._consumer.committed(self._home(partition), timeout_ms=timeout_ms)
+        return offset
 
     def _read_state(self, partition: int) -> dict[str, bytes] | None:
         """The newest value of every key; None where a transaction is still open before the end."""
@@ -444,7 +448,7 @@ class KafkaTransport:
         return TopicPartition(self._frames, partition)
 
 
-class _Listener(ConsumerRebalanceListener):
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """Hands rebalances on."""
 
     def __init__(self, gained: Callable[..., None], lost: Callable[..., None]) -> None:
