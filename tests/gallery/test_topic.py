@@ -266,7 +266,7 @@ def test_the_broker_goes_and_comes(tmp_path: Path, gallery_of: Open, caplog: pyt
         worker, writer = gallery_of(settings), gallery_of(settings)
         writer.put(person("ann"))
         polls_until(worker, ["ann"])
-        broker.stop(hard=True)
+        broker.stop()
         with caplog.at_level(logging.INFO, logger="worker"):
             until = time.monotonic() + 3
             ages = []

@@ -43,5 +43,7 @@ def _described(admin: KafkaAdminClient, group: str, deadline: float) -> list[dic
                 raise
             time.sleep(_PAUSE_SECONDS)
             continue
+        if found["error"] and found["group_state"] != "Dead":
+            raise Retryable(f"asking who is in group {group}: {found['error']}")
         members: list[dict[str, str]] = found["members"]
         return members
