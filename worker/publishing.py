@@ -14,6 +14,7 @@ from worker.types import MICROSECONDS
 _SLICE_SECONDS = 0.2
 _SILENCE_SECONDS = 3.0  # without an acknowledgement, until it is told
 _CATCH_UP_SECONDS = 0.5
+_REFUSALS_TOLD = 10
 
 
 class Listener(Protocol):
@@ -117,8 +118,11 @@ class Publisher:
         """Tell what was refused, when the broker falls silent, and when it is back."""
         for message, reason in self._writer.take_refused():
             self._num_refused += 1
-            sequence = dict(message.headers)["ce_sequence"].decode()
-            self._listener.line(f"frame {sequence} of camera {(message.key or b'').decode()} refused: {reason}")
+            if self._num_refused <= _REFUSALS_TOLD:
+                sequence = dict(message.headers)["ce_sequence"].decode()
+                self._listener.line(f"frame {sequence} of camera {(message.key or b'').decode()} refused: {reason}")
+            elif self._num_refused == _REFUSALS_TOLD + 1:
+                self._listener.line("further refusals are only counted")
         silent = self._writer.silent_seconds()
         waiting = self._writer.num_waiting()
         if silent > _SILENCE_SECONDS and not self._told_silence:
