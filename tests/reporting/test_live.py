@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.reporting.made import CONTEXT, KNOWN, STRANGER, TENTATIVE, WITHDRAWN, decision
 from worker.messages import IdentityEvent, to_event
-from worker.reporting.live import KIND_STYLES, EventLines, bar, header, latency, short_track
+from worker.reporting.live import KIND_STYLES, EventLines, bar, header, latency, print_line, short_track
 
 TRACK = "jZYx3Qm0Q2uVb1-3-104217-0"
 
@@ -94,6 +94,23 @@ def test_nothing_steers_the_terminal() -> None:
     assert out.getvalue().count("\n") == 1
     assert "��[2J"[1:] in out.getvalue()
     assert "[red]x" in out.getvalue()
+
+
+def test_one_line_on_a_narrow_terminal() -> None:
+    """Cut with an ellipsis on a terminal, whole in a pipe: never folded."""
+    made = event("departed", STRANGER, reason="left")
+    for width, is_terminal in ((60, True), (125, True), (60, False)):
+        out = StringIO()
+        console = Console(file=out, width=width, force_terminal=is_terminal, color_system=None)
+        print_line(console, header())
+        print_line(console, EventLines().line(made, None))
+        lines = out.getvalue().splitlines()
+        assert len(lines) == 2
+        if is_terminal:
+            assert max(len(line) for line in lines) <= width
+            assert lines[1].endswith("…")
+        else:
+            assert lines[1].endswith("left; no match; after 0.4 s")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from worker.commands.options import add_settings, camera_id, quiet_kafka, settin
 from worker.commands.stopping import Stop, stop_on_signals
 from worker.errors import InvalidSettings, Retryable
 from worker.messages import IdentityEvent
-from worker.reporting.live import EventLines, header
+from worker.reporting.live import EventLines, header, print_line
 from worker.reporting.words import printable
 from worker.transport.clients import require_bootstrap
 from worker.transport.log import Record
@@ -131,12 +131,12 @@ class _Printer:
 
 def _lines() -> Callable[[IdentityEvent, Record], None]:
     """One line an event, cut to a terminal's width, whole elsewhere."""
-    console, lines = Console(highlight=False), EventLines()
-    console.print(header(), soft_wrap=not console.is_terminal)
+    console, lines = Console(), EventLines()
+    print_line(console, header())
 
     def show(event: IdentityEvent, record: Record) -> None:
         recorded = dict(record.headers).get("ce_recordedtime", b"").decode("ascii", "replace")
-        console.print(lines.line(event, recorded), soft_wrap=not console.is_terminal)
+        print_line(console, lines.line(event, recorded))
 
     return show
 

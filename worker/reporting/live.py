@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from datetime import datetime
 
+from rich.console import Console
 from rich.text import Text
 
 from worker.messages import IdentityEvent
@@ -30,6 +31,14 @@ def header() -> Text:
     return Text("  ".join([*cells, "why"]), style="dim")
 
 
+def print_line(console: Console, line: Text) -> None:
+    """One line, cut to a terminal's width; whole where nobody looks at one."""
+    if console.is_terminal:
+        console.print(line, no_wrap=True, overflow="ellipsis", highlight=False)
+    else:
+        console.print(line, soft_wrap=True, highlight=False)
+
+
 class EventLines:
     """Formats events; remembers what was said, so that a retraction can tell what it takes back."""
 
@@ -41,7 +50,7 @@ class EventLines:
         identity = event.identity
         status_style = _STATUS_STYLES[identity.status]
         who = identity.person_id or STATUS_WORDS[identity.status]
-        line = Text(overflow="ellipsis", no_wrap=True)
+        line = Text()
         for cell, style in (
             (_cell(event.time[:23].replace("T", " "), _WIDTHS["time (UTC)"]), ""),
             (_cell(event.camera, _WIDTHS["camera"]), ""),

@@ -117,6 +117,7 @@ class TopicWriter:
             self._settings,
             allow_auto_create_topics=False,
             batch_size=_BATCH_BYTES,
+            retry_backoff_ms=200,
             bootstrap_timeout_ms=min(_BOOTSTRAP_MS, round(self._settings.request_timeout_seconds * 1000)),
             delivery_timeout_ms=_FOR_EVER_MS,
             max_request_size=self._limit + 2**16,
