@@ -5,7 +5,7 @@ The only room that knows the library's configuration. What exactly-once rests on
 
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,15 @@ def open_producer(settings: KafkaSettings, **config: Any) -> KafkaProducer:
         return KafkaProducer(**merged)
 
 
+def close_producer(producer: KafkaProducer, *, give_up: bool) -> None:
+    """Close; with ``give_up`` at once, failing what isn't written. Otherwise that is waited for, up to five seconds."""
+    if give_up:
+        # close() alone flushes first, raises where that takes too long, and leaves its thread running.
+        producer._sender.force_close()
+    with suppress(kafka_errors.KafkaError):
+        producer.close(timeout=5)
+
+
 def open_admin(settings: KafkaSettings) -> KafkaAdminClient:
     """For topics and their settings. Raises ``Retryable``."""
     with explained("asking Kafka about its topics"):
@@ -86,6 +95,11 @@ def explain(error: BaseException) -> str:
         if any(type(each).__name__ in names or name in text for each in seen for name in names):
             return f"{_brief(error)}: {advice}"
     return _brief(error)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether no broker answered, so that waiting may cure it; false where one refused us."""
+    return explain(error).endswith(_AWAY)
 
 
 def require_bootstrap(settings: KafkaSettings) -> None:
@@ -174,6 +188,7 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
     return f"the broker's certificate is refused ({reason}): set kafka.ssl_cafile to the authority that signed it"
 
 
+_AWAY = "no broker answers there: check kafka.bootstrap_servers, the network, and kafka.security_protocol"
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("SaslAuthenticationFailedError", "AuthenticationFailedError", "SaslAuthenticationError"),
@@ -208,6 +223,6 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("NoBrokersAvailable", "KafkaConnectionError", "ConnectionRefusedError", "gaierror", "NodeNotReadyError",
          "KafkaTimeoutError", "BootstrapError"),
-        "no broker answers there: check kafka.bootstrap_servers, the network, and kafka.security_protocol",
+        _AWAY,
     ),
 )  # fmt: skip
