@@ -20,6 +20,8 @@ COMMANDS = {
     "people": "list who is enrolled",
     "explain": "why an event says what it says",
     "models": "list, fetch and verify model files",
+    "topics": "create and check the topics on Kafka, print the rights that users need",
+    "doctor": "check settings, models, gallery, broker, topics, rights, and say what to do",
     "config": "show the effective settings",
     "schemas": "write the JSON Schemas of events, records and tracks",
     "train": "train the recognizer on folders of images (needs the extra 'train')",
