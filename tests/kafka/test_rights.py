@@ -11,11 +11,11 @@ from tests.broker.secure import SecureBroker
 from tests.kafka.conftest import SINGLE, WORKER, as_user, user_without
 from worker.errors import Retryable
 from worker.settings import Settings
-from worker.transport.clients import NotAllowed, explained, open_consumer, open_producer
+from worker.transport.clients import NotAllowed, explained, open_admin, open_consumer, open_producer
 from worker.transport.inquiry import group, lacking
 from worker.transport.reading import TopicReader
 from worker.transport.rights import Right
-from worker.transport.topics import check, create
+from worker.transport.topics import check, create, describe
 
 SECONDS = 30.0
 
@@ -36,6 +36,9 @@ def work(settings: Settings) -> int:
         list(gallery.read_to_end())
     with closing(TopicReader(settings.kafka, topics.state)) as state:
         list(state.read_to_end())
+    with closing(open_admin(settings.kafka)) as admin:
+        if problem := describe(admin, [topics.frames])[topics.frames].problem:
+            raise NotAllowed(f"{topics.frames}: {problem}")
     with (
         closing(open_consumer(settings.kafka, group_id=application)) as consumer,
         closing(open_producer(settings.kafka, transactional_id=f"{application}-{uuid.uuid4().hex}")) as producer,
@@ -48,7 +51,7 @@ def work(settings: Settings) -> int:
             assert time.monotonic() < deadline, "no frame came"
             found = consumer.poll(timeout_ms=500)
         producer.begin_transaction()
-        sent = [producer.send(topic, b"{}") for topic in (topics.events, topics.dead_letters, topics.state)]
+        sent = [producer.send(topic, b"{}", key=b"camera-1") for topic in (topics.events, topics.dead_letters, topics.state)]
         producer.flush(timeout=10)
         for each in sent:
             each.get(10)
@@ -58,11 +61,19 @@ def work(settings: Settings) -> int:
         return sum(map(len, found.values()))
 
 
+@pytest.fixture(scope="module")
+def used(secure: SecureBroker) -> Settings:
+    """Records on the topics that a worker reads, so that it needs the right to; settings of who may do everything."""
+    settings = as_user(secure, "worker").model_copy(update={"kafka": secure.internal()})
+    for topic in (settings.topics.state, settings.topics.gallery):
+        send(settings, topic, b"{}")
+    return settings
+
+
 @pytest.fixture
-def frame(secure: SecureBroker) -> None:
-    """At least one frame to work on."""
-    camera = as_user(secure, "camera")
-    send(camera, camera.topics.frames, b"a frame")
+def frame(used: Settings) -> None:
+    """One to work on."""
+    send(used, used.topics.frames, b"a frame")
 
 
 @pytest.mark.usefixtures("frame")
@@ -108,7 +119,7 @@ def reader(settings: Settings) -> TopicReader:
 def test_a_subscriber_may_read_events_in_its_own_group(secure: SecureBroker) -> None:
     """It commits its offsets; the workers' group and the frames are closed to it."""
     settings = as_user(secure, "subscriber")
-    events, frames = settings.topics.events, settings.topics.frames
+    events = settings.topics.events
     with closing(open_consumer(settings.kafka, group_id="greeter")) as consumer, explained("subscribing"):
         consumer.subscribe([events])
         deadline = time.monotonic() + SECONDS
@@ -116,11 +127,12 @@ def test_a_subscriber_may_read_events_in_its_own_group(secure: SecureBroker) -> 
             assert time.monotonic() < deadline, "no partition came"
             consumer.poll(timeout_ms=200)
         consumer.commit({home: OffsetAndMetadata(0, "", -1) for home in consumer.assignment()})
-    for name, topic, named in (("least", events, "least"), ("greeter", frames, frames)):
-        with pytest.raises(NotAllowed, match=named), explained("subscribing"):
-            with closing(open_consumer(settings.kafka, group_id=name)) as consumer:
-                consumer.subscribe([topic])
-                consumer.poll(timeout_ms=5000)
+    with pytest.raises(NotAllowed, match="least"), explained("subscribing"):
+        with closing(open_consumer(settings.kafka, group_id="least")) as consumer:
+            consumer.subscribe([events])
+            consumer.poll(timeout_ms=5000)
+    with pytest.raises(Retryable, match=settings.topics.frames):
+        reader(settings)
 
 
 def test_an_operator_may_enrol_and_look(secure: SecureBroker) -> None:

@@ -299,6 +299,10 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         "raise max.message.bytes of the topic and kafka.max_record_bytes",
     ),
     (
+        ("no certificate or crl found", "PEM lib", "key values mismatch"),
+        "kafka.ssl_cafile, ssl_certfile and ssl_keyfile must be PEM files, and the key fit the certificate",
+    ),
+    (
         ("EOF occurred in violation of protocol", "wrong version number", "record layer failure"),
         "the port doesn't speak TLS: set kafka.security_protocol to PLAINTEXT or SASL_PLAINTEXT, or use its TLS port",
     ),
