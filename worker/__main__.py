@@ -23,6 +23,8 @@ COMMANDS = {
     "events": "follow identity events as a table or as JSON lines",
     "dlq": "list dead letters and publish them again",
     "models": "list, fetch and verify model files",
+    "topics": "create and check the topics on Kafka, print the rights that users need",
+    "doctor": "check settings, models, gallery, broker, topics, rights, and say what to do",
     "config": "show the effective settings",
     "schemas": "write the JSON Schemas of all messages, and the AsyncAPI document",
     "train": "train the recognizer on folders of images (needs the extra 'train')",

@@ -198,7 +198,7 @@ class KafkaTransport:
             raise self._meaning(error) from error
 
     def _offsets(self, batch: Batch, snapshots: Iterable[int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Where the group goes on. A commit without records sends where it stands, or a zombie's would not be fenced."""
+        """Where the group goes on; without records where it stands, since offsets are what a zombie is fenced by."""
         moved = {record.partition: record.offset + 1 for record in batch.records}
         if not moved:
             moved = {number: self._positions[number] for number in list(snapshots) or self._positions}

@@ -14,7 +14,7 @@ from worker.settings import KafkaSettings
 from worker.transport.clients import close_producer, explain, explained, is_outage, open_admin, open_producer
 from worker.transport.codec import content_bytes, record_bytes
 from worker.transport.log import Message
-from worker.transport.topics import partition_counts
+from worker.transport.topics import describe
 
 _FOR_EVER_MS = 2**31 - 1
 _BATCH_BYTES = 2**20
@@ -202,7 +202,7 @@ def require_topic(settings: KafkaSettings, topic: str) -> None:
     admin = open_admin(settings)
     try:
         with explained(f"looking for topic {topic}"):
-            found = partition_counts(admin, [topic])
+            found = describe(admin, [topic])
     finally:
         admin.close()
     if not found:
