@@ -205,7 +205,7 @@ def require_topic(settings: KafkaSettings, topic: str) -> None:
             found = describe(admin, [topic])
     finally:
         admin.close()
-    if not found:
+    if found[topic].problem is not None:
         raise Retryable(f"topic {topic} doesn't exist: run 'faceline topics create', or correct the name")
 
 
