@@ -61,7 +61,7 @@ class Eraser:
     ) -> Erasure | None:
         """Delete and wait until everyone has said so, or the time is over; None where nobody of that id is enrolled.
 
-        Workers that come and go meanwhile count as they are. ``progress`` hears whenever something changed.
+        Workers that come and go meanwhile count as they are. ``progress`` hears how far it is, several times a second.
         """
         workers = self._group.members()
         offset = self._gallery.forget(person_id)
@@ -79,9 +79,8 @@ class Eraser:
                     workers, asked_at = self._group.members(), time.monotonic()
             except Retryable:
                 time.sleep(_POLL_SECONDS)  # it is deleted all the same: go on waiting
-            before, erasure = erasure, Erasure(person_id, offset, workers, said, seconds)
-            if before != erasure:
-                progress(erasure)
+            erasure = Erasure(person_id, offset, workers, said, seconds)
+            progress(erasure)
         return erasure
 
     def close(self) -> None:
