@@ -38,7 +38,9 @@ class Worker:
         self.name = name
         self.source = TopicGallery(settings)
         self.live = LiveGallery(self.source, POLICY, enrol, EMBEDDER, IMPOSTORS)
-        self.consumer = open_consumer(settings.kafka, group_id=settings.service.application_id, client_id=name)
+        self.consumer = open_consumer(
+            settings.kafka, group_id=settings.service.application_id, client_id=name, heartbeat_interval_ms=100
+        )
         # Without the topic's metadata at hand, kafka-python assigns nothing for the next half minute.
         assert self.consumer.partitions_for_topic(settings.topics.frames)
         self.consumer.subscribe([settings.topics.frames])
@@ -46,7 +48,7 @@ class Worker:
 
     def turn(self) -> None:
         """Poll, look at the gallery, publish what was applied."""
-        self.consumer.poll(0)
+        self.consumer.poll(10)
         self.live.view(NOW)
         for message in self.live.acknowledgements(self.name):
             self.writer.write(message)

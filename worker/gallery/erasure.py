@@ -49,12 +49,10 @@ class Eraser:
         self._group = GroupReader(settings)
         try:
             self._reader = TopicReader(settings.kafka, settings.topics.receipts)
+            self._reader.seek_to_end()
         except BaseException:
             self._group.close()
             raise
-        self._reader.seek_to_end()
-        for partition in self._reader.partitions:
-            self._reader.position(partition)  # resolves the end now, not at the first poll
 
     def forget(
         self, person_id: str, timeout_seconds: float, progress: Callable[[Erasure], None] = lambda erasure: None
