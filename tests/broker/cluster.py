@@ -63,18 +63,22 @@ class Broker:
     environment: Mapping[str, str] = field(default_factory=dict)
     protocol: str = "PLAINTEXT"  # of the listener that clients use
     format_options: tuple[str, ...] = ()  # such as --add-scram
+    further: Mapping[str, str] = field(default_factory=dict)  # listeners beside that one: protocol by name
     _process: subprocess.Popen | None = None
 
     def __post_init__(self) -> None:
-        self.port, controller = free_ports(2)
+        listeners = {self.protocol: self.protocol, **self.further, "CONTROLLER": "PLAINTEXT"}
+        self.ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
+        self.port = self.ports[self.protocol]
+        addresses = {name: f"{name}://127.0.0.1:{port}" for name, port in self.ports.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"{self.protocol}://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"{self.protocol}://127.0.0.1:{self.port}",
-            "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{self.protocol}:{self.protocol}",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.ports['CONTROLLER']}",
+            "listeners": ",".join(addresses.values()),
+            "advertised.listeners": ",".join(a for name, a in addresses.items() if name != "CONTROLLER"),
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in listeners.items()),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": self.protocol,
             "log.dirs": str(self.folder / "data"),

@@ -21,7 +21,7 @@ from worker.transport import topics
 from worker.transport.clients import open_producer
 from worker.transport.log import Message, Record
 from worker.transport.reading import TopicReader
-from worker.transport.writing import TopicWriter
+from worker.transport.single import SingleWriter
 
 POLL_SECONDS = 0.5  # of a worker with nothing to do
 PATIENCE_SECONDS = 30.0
@@ -60,7 +60,7 @@ def with_key(settings: Settings, path: Path) -> Settings:
 
 def write(settings: Settings, key: bytes | None, value: bytes | None) -> int:
     """Anything onto the gallery's topic."""
-    with TopicWriter(settings.kafka) as writer:
+    with SingleWriter(settings.kafka) as writer:
         return writer.write(Message(settings.topics.gallery, key, value, partition=0))
 
 

@@ -12,7 +12,7 @@ from worker.gallery.topic import TopicGallery
 from worker.settings import Settings
 from worker.transport.groups import GroupReader
 from worker.transport.reading import TopicReader
-from worker.transport.writing import TopicWriter
+from worker.transport.single import SingleWriter
 
 _POLL_SECONDS = 0.1
 _ASK_EVERY_SECONDS = 1.0
@@ -107,6 +107,6 @@ def write_receipt(settings: Settings, erasure: Erasure) -> PersonForgotten:
         seconds=round(erasure.seconds, 3),
         time=datetime.now(UTC),
     )
-    with TopicWriter(settings.kafka) as writer:
+    with SingleWriter(settings.kafka) as writer:
         writer.write(forgotten_message(settings.topics.receipts, receipt))
     return receipt

@@ -21,7 +21,7 @@ from worker.settings import Settings
 from worker.transport.codec import SOURCE
 from worker.transport.log import Message, Record
 from worker.transport.reading import TopicReader
-from worker.transport.writing import TopicWriter
+from worker.transport.single import SingleWriter
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class TopicGallery:
         self._changes = 0
         self._num_foreign = 0
         self._told: set[str] = set()
-        self._writer: TopicWriter | None = None
+        self._writer: SingleWriter | None = None
         self._reader = TopicReader(settings.kafka, self._topic, {0}, wait_ms=1)
         self._offset = 0
         try:
@@ -223,7 +223,7 @@ class TopicGallery:
 
     def _write(self, person_id: str, value: bytes | None) -> int:
         if self._writer is None:
-            self._writer = TopicWriter(self._kafka)
+            self._writer = SingleWriter(self._kafka)
         content = SEALED_CONTENT if value is not None and value.startswith(MAGIC) else "application/json"
         headers = event_headers(PERSON_TYPE, f"{SOURCE}/gallery", datetime.now(UTC), content)
         offset = self._writer.write(Message(self._topic, person_id.encode(), value, headers, partition=0))

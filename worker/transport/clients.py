@@ -3,15 +3,21 @@
 The only room that knows the library's configuration. What exactly-once rests on can't be overridden by options.
 """
 
+import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
+from kafka.net.compat import KafkaNetClient
+from kafka.net.connection import KafkaConnection
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 
 from worker.errors import InvalidSettings, Retryable
 from worker.settings import KafkaSettings
@@ -21,7 +27,12 @@ _OURS = {
     *("auto_offset_reset", "transactional_id", "enable_idempotence", "acks", "key_serializer", "value_serializer"),
     *("key_deserializer", "value_deserializer", "partition_assignment_strategy", "allow_auto_create_topics"),
 }
-_FETCH_BYTES = 64 * 2**20
+_FETCH_BYTES = 2**20  # of a partition at a time, so that partitions take turns; a larger record comes alone
+_REFUSED = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSaslMechanismError)
+
+
+class NotAllowed(Retryable):
+    """The user lacks a right: somebody must grant it, and then a retry goes through."""
 
 
 def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
@@ -32,12 +43,11 @@ def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
         "isolation_level": "read_committed",  # also makes committed() wait until a pending transaction is decided
         "allow_auto_create_topics": False,
         "fetch_max_wait_ms": 100,
-        "max_partition_fetch_bytes": settings.max_record_bytes,
-        "fetch_max_bytes": max(_FETCH_BYTES, settings.max_record_bytes),
+        "max_partition_fetch_bytes": _FETCH_BYTES,
     }
     merged = {**_common(settings), **base, **_options(settings.consumer_options, KafkaConsumer, settings), **config}
-    with explained("reading from Kafka"):
-        return KafkaConsumer(**merged)
+    opened: KafkaConsumer = _open(KafkaConsumer, merged, "reading from Kafka")
+    return opened
 
 
 def open_producer(settings: KafkaSettings, **config: Any) -> KafkaProducer:
@@ -52,22 +62,100 @@ def open_producer(settings: KafkaSettings, **config: Any) -> KafkaProducer:
         "retry_backoff_ms": 20,  # a coordinator still busy with the last transaction costs one whole backoff
     }
     merged = {**_common(settings), **base, **_options(settings.producer_options, KafkaProducer, settings), **config}
-    with explained("writing to Kafka"):
-        return KafkaProducer(**merged)
+    opened: KafkaProducer = _open(KafkaProducer, merged, "writing to Kafka")
+    return opened
+
+
+def close_producer(producer: KafkaProducer, *, give_up: bool) -> None:
+    """Close; with ``give_up`` at once, failing what isn't written. Otherwise that is waited for, up to five seconds."""
+    if give_up:
+        # close() alone flushes first, raises where that takes too long, and leaves its thread running.
+        producer._sender.force_close()
+    with suppress(kafka_errors.KafkaError):
+        producer.close(timeout=5)
 
 
 def open_admin(settings: KafkaSettings) -> KafkaAdminClient:
     """For topics and their settings. Raises ``Retryable``."""
-    with explained("asking Kafka about its topics"):
-        merged = {**_common(settings), **_options({}, KafkaAdminClient, settings)}
-        return KafkaAdminClient(**{k: value for k, value in merged.items() if k in KafkaAdminClient.DEFAULT_CONFIG})
+    merged = {**_common(settings), **_options({}, KafkaAdminClient, settings)}
+    known = {name: value for name, value in merged.items() if name in KafkaAdminClient.DEFAULT_CONFIG}
+    opened: KafkaAdminClient = _open(KafkaAdminClient, known, "asking Kafka")
+    return opened
+
+
+def _open(client: Callable[..., Any], config: Mapping[str, Any], what: str) -> Any:
+    """A client, or ``Retryable`` with the reason; the library would only say that it ran out of time."""
+    nets: list[_NetClient] = []
+
+    def connect(**configs: Any) -> _NetClient:
+        nets.append(_NetClient(**configs))
+        return nets[-1]
+
+    try:
+        opened = client(kafka_client=connect, **config)
+    except (kafka_errors.KafkaError, OSError) as error:
+        for net in nets:
+            net.stop()
+        reasons = [net.manager.failure for net in nets if net.manager.failure is not None]
+        reason = reasons[-1] if reasons and isinstance(error, kafka_errors.KafkaTimeoutError) else error
+        raise Retryable(f"{what} at {', '.join(config['bootstrap_servers'])}: {explain(reason)}") from reason
+    for net in nets:
+        net.manager.opening = False
+    return opened
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]
+    """Remembers why the last connection failed. A user refused while a client is opened is not tried again."""
+
+    def __init__(self, net: NetworkSelector, **configs: Any) -> None:
+        super().__init__(net, **configs)
+        self.opening = True
+        self.failure: Exception | None = None
+
+    def get_connection(self, node_id: Any, **options: Any) -> KafkaConnection:
+        if self.opening and isinstance(self.failure, _REFUSED):
+            raise self.failure
+        connection = super().get_connection(node_id, **options)
+        connection.close_future.add_errback(lambda failure: self._remember(connection, failure))
+        return connection
+
+    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
+        """In bounded time: the library waits without end for the handshake of a broker that says nothing."""
+        built = self.call_soon(super()._build_transport, node, timeout_at)
+        left = None if timeout_at is None else max(0.0, timeout_at - time.monotonic()) * 1000
+        return await self.wait_for(built, left)
+
+    def _remember(self, connection: KafkaConnection, failure: Exception) -> None:
+        if self.closed:
+            return
+        knows_versions, let_in = connection.broker_version_data is not None, connection.init_future.succeeded()
+        hung_up = isinstance(failure, kafka_errors.KafkaConnectionError)
+        if hung_up and self.opening and connection.sasl_enabled and knows_versions and not let_in:
+            # The library throws away an answer that comes together with the end of the connection, as a refusal does.
+            failure = kafka_errors.KafkaConnectionError("the broker hung up while it checked the user")
+        self.failure = failure
+
+
+class _NetClient(KafkaNetClient):  # type: ignore[misc]
+    """The library's own, with our manager, and a way to stop its thread when a constructor gives up."""
+
+    def __init__(self, **configs: Any) -> None:
+        net = NetworkSelector(**configs)
+        self.manager = _Manager(net, **configs)
+        super().__init__(net, self.manager, **configs)
+
+    def stop(self) -> None:
+        self.close()
+        self._net.stop()
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn the library's errors into ``Retryable`` with a line that says what to do."""
+    """Turn the library's errors into ``Retryable`` (``NotAllowed``) with a line that says what to do."""
     try:
         yield
+    except kafka_errors.AuthorizationError as error:
+        raise NotAllowed(f"{what}: {explain(error)}") from error
     except (kafka_errors.KafkaError, OSError) as error:
         raise Retryable(f"{what}: {explain(error)}") from error
 
@@ -75,18 +163,26 @@ def explained(what: str) -> Iterator[None]:
 def explain(error: BaseException) -> str:
     """An error of the library, of TLS or of a socket in one line with the cure."""
     seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if cause is not None and cause not in seen:
+            seen.append(cause)
+            waiting += [cause.__context__, cause.__cause__]
     for each in seen:
         if isinstance(each, ssl.SSLCertVerificationError):
             return _certificate(each)
+    names = {kind.__name__ for each in seen for kind in type(each).__mro__}
     text = " ".join(str(each) for each in seen)
-    for names, advice in _ADVICE:
-        if any(type(each).__name__ in names or name in text for each in seen for name in names):
+    for marks, advice in _ADVICE:
+        if any(mark in names or (" " in mark and mark in text) for mark in marks):
             return f"{_brief(error)}: {advice}"
     return _brief(error)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether no broker answered, so that waiting may cure it; false where one refused us."""
+    return explain(error).endswith(_AWAY)
 
 
 def require_bootstrap(settings: KafkaSettings) -> None:
@@ -161,43 +257,54 @@ def _read(path: Path, setting: str) -> str:
 
 
 def _brief(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
+    """The error's name and text, once each, on one line of bounded length."""
     name = type(error).__name__
-    return text if name in text else f"{name}: {text}" if text else name
+    text = " ".join(str(error).split())[:300]
+    for prefix in (rf"\[Error \d+\] {name}", *2 * (rf"{name}:",), r"\[Error \d+\]"):
+        text = re.sub(rf"^{prefix}:?\s*", "", text)
+    return f"{name}: {text}" if text else name
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> str:
-    reason = error.verify_message or str(error)
+    reason = (error.verify_message or str(error)).rstrip(".")
     if "expired" in reason:
-        return f"the broker's certificate is refused ({reason}): renew it on the brokers"
+        return (
+            f"the broker's certificate is refused ({reason}): renew it on the brokers, and check this machine's clock"
+        )
     if "ostname" in reason or "IP address" in reason:
         return f"the broker's certificate is refused ({reason}): bootstrap by the name that it is made out to"
     return f"the broker's certificate is refused ({reason}): set kafka.ssl_cafile to the authority that signed it"
 
 
+_AWAY = "no broker answers there: check that it runs, kafka.bootstrap_servers, and the network between"
+# The first that fits: by the name of a class, or by words of the text where the library has no class for it.
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
-        ("SaslAuthenticationFailedError", "AuthenticationFailedError", "SaslAuthenticationError"),
-        "user or password is wrong for this mechanism: check kafka.sasl_username, sasl_password and sasl_mechanism",
+        ("SaslAuthenticationFailedError", "hung up while it checked the user"),
+        "check kafka.sasl_username, sasl_password (or sasl_password_file) and sasl_mechanism",
     ),
     (
-        ("UnsupportedSaslMechanismError", "UnsupportedSaslMechanism"),
+        ("UnsupportedSaslMechanismError",),
         "the broker doesn't offer this mechanism: set kafka.sasl_mechanism to one it does",
     ),
     (
+        ("IllegalSaslStateError",),
+        "the port takes no user and password: set kafka.security_protocol to PLAINTEXT or SSL, or use another port",
+    ),
+    (
         ("TopicAuthorizationFailedError",),
-        "this user may not use the topic: grant what docs/kafka.md lists under 'Rights'",
+        "this user may not use the topic: grant what 'faceline topics rights' prints",
     ),
     (
         ("GroupAuthorizationFailedError",),
-        "this user may not read as this group: grant READ on group service.application_id",
+        "this user may not read as this group: grant READ on it, as 'faceline topics rights' prints",
     ),
     (
         ("TransactionalIdAuthorizationFailedError",),
-        "this user may not write transactions: grant WRITE and DESCRIBE on transactional ids that begin with the "
-        "application id",
+        "this user may not write transactions: grant WRITE on transactional ids that begin with the application id "
+        "and '-', as 'faceline topics rights' prints",
     ),
-    (("ClusterAuthorizationFailedError",), "this user lacks a right on the cluster: see 'Rights' in docs/kafka.md"),
+    (("AuthorizationError",), "this user lacks a right on the cluster: see 'Rights' in docs/kafka.md"),
     (
         ("UnknownTopicOrPartitionError", "UnknownTopicIdError"),
         "the topic doesn't exist: run 'faceline topics create', or correct topics.*",
@@ -207,8 +314,25 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         "raise max.message.bytes of the topic and kafka.max_record_bytes",
     ),
     (
-        ("NoBrokersAvailable", "KafkaConnectionError", "ConnectionRefusedError", "gaierror", "NodeNotReadyError",
-         "KafkaTimeoutError", "BootstrapError"),
-        "no broker answers there: check kafka.bootstrap_servers, the network, and kafka.security_protocol",
+        ("no certificate or crl found", "PEM lib", "key values mismatch"),
+        "kafka.ssl_cafile, ssl_certfile and ssl_keyfile must be PEM files, and the key fit the certificate",
+    ),
+    (
+        ("EOF occurred in violation of protocol", "wrong version number", "record layer failure"),
+        "the port doesn't speak TLS: set kafka.security_protocol to PLAINTEXT or SASL_PLAINTEXT, or use its TLS port",
+    ),
+    (
+        ("socket disconnected", "Connection reset", "InvalidReceiveError"),
+        "the broker hung up at once, as it does when the port speaks another protocol or wants a user: "
+        "check kafka.security_protocol and the port",
+    ),
+    (
+        ("DNS Resolution failure",),
+        "the name is unknown here: correct kafka.bootstrap_servers, or the machine's DNS",
+    ),
+    (
+        ("NoBrokersAvailable", "KafkaConnectionError", "ConnectionRefusedError", "NodeNotReadyError",
+         "KafkaTimeoutError", "CoordinatorNotAvailableError"),
+        _AWAY,
     ),
 )  # fmt: skip

@@ -35,7 +35,10 @@ class TopicReader:
             with explained(f"reading topic {topic}"):
                 found = self._consumer.partitions_for_topic(topic)
             if not found:
-                raise Retryable(f"topic {topic} doesn't exist: run 'faceline topics create', or correct topics.*")
+                raise Retryable(
+                    f"topic {topic} isn't there, or not for this user: run 'faceline topics create', correct topics.*, "
+                    "or grant what 'faceline topics rights' prints"
+                )
             self.partitions = tuple(sorted(found if partitions is None else found & partitions))
             self._homes = [TopicPartition(topic, number) for number in self.partitions]
             self._consumer.assign(self._homes)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic, OffsetSpec
 
 from worker.errors import Retryable
 from worker.settings import Settings
@@ -64,7 +65,8 @@ def create(settings: Settings, partitions: int = 6, replication: int = -1) -> li
     admin = open_admin(settings.kafka)
     try:
         with explained("creating topics"):
-            existing = partition_counts(admin, [spec.name for spec in specs(settings)])
+            described = describe(admin, [spec.name for spec in specs(settings)])
+            existing = {name: topic.num_partitions for name, topic in described.items() if topic.num_partitions}
             wanted = existing.get(settings.topics.frames, partitions)
             for spec in specs(settings, wanted):
                 number = spec.partitions or wanted
@@ -86,31 +88,66 @@ def check(settings: Settings) -> list[Finding]:
     admin = open_admin(settings.kafka)
     try:
         with explained("checking topics"):
-            counts = partition_counts(admin, [spec.name for spec in specs(settings)])
-            configs = _configs(admin, list(counts))
+            described = describe(admin, [spec.name for spec in specs(settings)])
+            configs = _configs(admin, [name for name, topic in described.items() if topic.problem is None])
     finally:
         admin.close()
-    frames = counts.get(settings.topics.frames, 0)
+    frames = described[settings.topics.frames].num_partitions
     findings: list[Finding] = []
     for spec in specs(settings, frames):
-        if spec.name not in counts:
-            findings.append(Finding(spec.name, "missing: run 'faceline topics create'", fatal=True))
-            continue
-        findings += _compare(spec, counts[spec.name], frames, configs.get(spec.name, {}))
+        topic = described[spec.name]
+        if topic.problem is not None:
+            findings.append(Finding(spec.name, topic.problem, fatal=True))
+        else:
+            findings += compare(spec, topic.num_partitions, frames, configs.get(spec.name, {}))
+    unseen = [name for name, topic in described.items() if topic.problem is None and not configs.get(name)]
+    if unseen:
+        text = "settings weren't checked: this user has no DESCRIBE_CONFIGS on them; check as an administrator"
+        findings.append(Finding(", ".join(unseen), text, fatal=False))
     return findings
 
 
-def partition_counts(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
-    """How many partitions each of these topics has; those that don't exist are left out."""
-    found: dict[str, int] = {}
-    for name in names:
-        for topic in admin.describe_topics([name]):
-            code = topic.get("error_code", 0)
-            if not code:
-                found[topic.get("name") or name] = len(topic["partitions"])
-            elif kafka_errors.for_code(code) is not kafka_errors.UnknownTopicOrPartitionError:
-                raise kafka_errors.for_code(code)(f"topic {name}")
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A topic as the broker shows it to this user. ``operations`` that it may do; empty where the broker won't say."""
+
+    num_partitions: int = 0
+    operations: frozenset[str] = frozenset()
+    problem: str | None = None  # missing, or hidden
+    hidden: bool = False  # from this user, whether it exists or not
+
+
+def describe(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, Described]:
+    """Each of these topics. Raises the library's errors where the broker can't tell."""
+    found: dict[str, Described] = {}
+    for topic in admin.describe_topics(list(names)):
+        error = kafka_errors.for_code(topic.get("error_code", 0))
+        if error is kafka_errors.NoError:
+            found[topic["name"]] = Described(
+                len(topic["partitions"]), frozenset(topic.get("authorized_operations") or ())
+            )
+        elif error is kafka_errors.UnknownTopicOrPartitionError:
+            found[topic["name"]] = Described(problem="missing: run 'faceline topics create'")
+        elif issubclass(error, kafka_errors.AuthorizationError):
+            problem = "this user may not see it: grant what 'faceline topics rights' prints, then create it if need be"
+            found[topic["name"]] = Described(problem=problem, hidden=True)
+        else:
+            raise error(f"topic {topic['name']}")
     return found
+
+
+def newest_frame_us(settings: Settings) -> int | None:
+    """The newest timestamp on the frames' topic, microseconds; None where it is empty. Raises ``Retryable``."""
+    admin = open_admin(settings.kafka)
+    try:
+        with explained(f"looking for the newest frame on {settings.topics.frames}"):
+            number = describe(admin, [settings.topics.frames])[settings.topics.frames].num_partitions
+            homes = [TopicPartition(settings.topics.frames, partition) for partition in range(number)]
+            found = admin.list_partition_offsets(dict.fromkeys(homes, OffsetSpec.MAX_TIMESTAMP))
+    finally:
+        admin.close()
+    newest = max((at.timestamp for at in found.values()), default=-1)
+    return None if newest < 0 else newest * 1000
 
 
 def _create(admin: KafkaAdminClient, topic: NewTopic) -> None:
@@ -123,44 +160,56 @@ def _create(admin: KafkaAdminClient, topic: NewTopic) -> None:
 
 
 def _configs(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Effective settings of topics; empty where this user may not ask."""
+    """Effective settings by topic; none where this user may not ask."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}
-    try:
-        described = admin.describe_configs(resources, config_filter="all")["topic"]
-    except kafka_errors.AuthorizationError:
-        return {}
+    described = admin.describe_configs(resources, config_filter="all")["topic"]
     return {name: {key: entry["value"] for key, entry in entries.items()} for name, entries in described.items()}
 
 
-def _compare(spec: TopicSpec, have: int, frames: int, config: dict[str, str]) -> list[Finding]:
-    findings = []
+def compare(spec: TopicSpec, num_partitions: int, num_frames_partitions: int, config: dict[str, str]) -> list[Finding]:
+    """What sets a topic apart from its spec; of ``config`` only what is known is looked at."""
+    findings = [(_partitions(spec, num_partitions, num_frames_partitions), True), (_cleanup(spec, config), True)]
+    findings += [(_too_long(name, spec, config), False) for name in _WHY]
+    findings.append((_too_small(spec, config), False))
+    return [Finding(spec.name, text, fatal) for text, fatal in findings if text is not None]
+
+
+def _partitions(spec: TopicSpec, have: int, frames: int) -> str | None:
     if spec.role == "state" and have < frames:
-        text = f"{have} partitions for {frames} of frames: run 'faceline topics create'"
-        findings.append(Finding(spec.name, text, fatal=True))
+        return f"{have} partitions for {frames} of frames: run 'faceline topics create'"
     if spec.role == "gallery" and have != 1:
-        text = f"{have} partitions, expected 1: its order is the gallery's version; delete and create it, enrol anew"
-        findings.append(Finding(spec.name, text, fatal=True))
-    if not config:
-        return findings
-    compacted = spec.config.get("cleanup.policy") == "compact"
-    if compacted and config.get("cleanup.policy") != "compact":
-        text = f"cleanup.policy is {config.get('cleanup.policy')}, expected compact: its records would expire; alter it"
-        findings.append(Finding(spec.name, text, fatal=True))
-    if not compacted and "compact" in config.get("cleanup.policy", ""):
-        text = f"cleanup.policy is {config['cleanup.policy']}, expected delete: all but each camera's newest would go"
-        findings.append(Finding(spec.name, text, fatal=True))
-    for name in ("segment.ms", "segment.bytes", "max.compaction.lag.ms", "retention.ms"):
-        if name in spec.config and (_number(config.get(name)) or 0) > 10 * int(spec.config[name]):
-            text = f"{name} is {config.get(name)}, advised {spec.config[name]}: {_WHY[name]}"
-            findings.append(Finding(spec.name, text, fatal=False))
-    largest = _number(config.get("max.message.bytes"))
-    if "max.message.bytes" in spec.config and largest is not None and largest < int(spec.config["max.message.bytes"]):
-        wanted = spec.config["max.message.bytes"]
-        text = f"max.message.bytes is {largest}, kafka.max_record_bytes {wanted}: make them equal"
-        findings.append(Finding(spec.name, text, fatal=False))
-    return findings
+        return f"{have} partitions, expected 1: its order is the gallery's version; delete and create it, enrol anew"
+    return None
+
+
+def _cleanup(spec: TopicSpec, config: dict[str, str]) -> str | None:
+    policy = config.get("cleanup.policy")
+    if policy is None:
+        return None
+    if spec.config.get("cleanup.policy") == "compact":
+        if policy == "compact":
+            return None
+        return f"cleanup.policy is {policy}, expected compact: its records would expire; alter it"
+    if "compact" in policy:
+        return f"cleanup.policy is {policy}, expected delete: all but each camera's newest record would go; alter it"
+    return None
+
+
+def _too_long(name: str, spec: TopicSpec, config: dict[str, str]) -> str | None:
+    """More than ten times what is advised; -1 is without end."""
+    have = _number(config.get(name))
+    if name not in spec.config or have is None or 0 <= have <= 10 * int(spec.config[name]):
+        return None
+    return f"{name} is {have}, advised {spec.config[name]}: {_WHY[name]}"
+
+
+def _too_small(spec: TopicSpec, config: dict[str, str]) -> str | None:
+    largest, wanted = _number(config.get("max.message.bytes")), spec.config.get("max.message.bytes")
+    if largest is None or wanted is None or largest >= int(wanted):
+        return None
+    return f"max.message.bytes is {largest}, kafka.max_record_bytes {wanted}: make them equal"
 
 
 _WHY = {

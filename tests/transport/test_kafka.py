@@ -1,0 +1,119 @@
+"""The log on a real Apache Kafka: the contract, and what only it promises."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from kafka import TopicPartition
+from kafka.admin import MemberToRemove
+
+from tests.transport.contract import NUM_PARTITIONS, TransportContract
+from worker.settings import Settings
+from worker.transport import topics
+from worker.transport.clients import open_admin, open_consumer, open_producer
+from worker.transport.kafka import KafkaTransport
+from worker.transport.log import Headers, Record, Transport
+from worker.transport.reading import TopicReader
+
+pytestmark = pytest.mark.kafka
+
+
+class KafkaHarness:
+    """Topics and a group of their own on a shared broker."""
+
+    num_random_steps = 40
+    poll_seconds = 0.1
+    patience_seconds = 30.0
+
+    def __init__(self, settings: Settings) -> None:
+        # Members of one thread wait for each other in a rebalance: whoever isn't polled is put out after two seconds.
+        quick = dict.fromkeys(("session", "transaction"), 2.0)
+        quick = {f"{name}_timeout_seconds": value for name, value in quick.items()} | {"max_poll_interval_seconds": 2.0}
+        self.settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=quick)})
+        self.frames_topic, self.outputs_topic = settings.topics.frames, settings.topics.events
+        topics.create(settings, partitions=NUM_PARTITIONS)
+        self.admin = open_admin(settings.kafka)
+        self.producer = open_producer(settings.kafka, linger_ms=0)
+        self.reader = TopicReader(settings.kafka, self.outputs_topic)
+        self.ends = open_consumer(settings.kafka, isolation_level="read_uncommitted")
+        self.read: list[Record] = []
+        self.members: list[KafkaTransport] = []
+
+    def produce(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int,
+        headers: Headers = (),
+        timestamp_us: int = 1_700_000_000_000_000,
+    ) -> int:
+        """See ``Harness``."""
+        sent = self.producer.send(
+            self.frames_topic, key=key, value=value, partition=partition, headers=list(headers),
+            timestamp_ms=timestamp_us // 1000,
+        )  # fmt: skip
+        return sent.get(timeout=20).offset
+
+    def outputs(self) -> Sequence[Record]:
+        """See ``Harness``."""
+        # Up to the high watermark, so that it waits for markers of decided transactions, which trail by milliseconds.
+        homes = [TopicPartition(self.outputs_topic, number) for number in self.reader.partitions]
+        ends = {home.partition: offset for home, offset in self.ends.end_offsets(homes).items()}
+        self.read += self.reader.read_to_end(ends)
+        return self.read
+
+    def member(self) -> KafkaTransport:
+        """See ``Harness``."""
+        settings = self.settings
+        member = KafkaTransport(
+            settings.kafka, settings.service.application_id, settings.topics.frames, settings.topics.state
+        )
+        self.members.append(member)
+        return member
+
+    def expire(self, member: Transport) -> None:
+        """Remove the member from its group, as the coordinator does when heartbeats stop."""
+        assert isinstance(member, KafkaTransport)
+        member_id = member._consumer.group_metadata().member_id
+        if member_id:
+            self.admin.remove_group_members(self.settings.service.application_id, [MemberToRemove(member_id=member_id)])
+
+    def kill(self, member: Transport) -> None:
+        """See ``Harness``."""
+        assert isinstance(member, KafkaTransport)
+        self.expire(member)
+        member.close()
+
+    def together(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Each in a thread: the client forgets a join that is answered while its member isn't polled."""
+        with ThreadPoolExecutor(len(steps)) as pool:
+            for done in [pool.submit(step) for step in steps]:
+                done.result()
+
+    def fail_next_commit(self, member: Transport) -> None:
+        """Have the broker refuse what the member's producer writes next: another one takes its transactional id."""
+        assert isinstance(member, KafkaTransport)
+        usurper = open_producer(self.settings.kafka, transactional_id=member._writer().config["transactional_id"])
+        usurper.init_transactions()
+        usurper.close()
+
+    def close(self) -> None:
+        """End all members and clients."""
+        for member in self.members:
+            member.close()
+        self.reader.close()
+        self.ends.close()
+        self.producer.close()
+        self.admin.close()
+
+
+@pytest.fixture
+def harness(kafka: Settings) -> Iterator[KafkaHarness]:
+    """Fresh topics and a fresh group."""
+    harness = KafkaHarness(kafka)
+    yield harness
+    harness.close()
+
+
+class TestContract(TransportContract):
+    """Everything that every transport must do."""

@@ -1,0 +1,475 @@
+"""The log on Apache Kafka, by kafka-python: exactly once, or at least once.
+
+One thread owns the consumer, the transaction and the state; no transaction is open across a poll, so a rebalance
+never meets one. The group's membership is read once, right after the poll that brought the records: later it may
+show a membership that was lost, which the broker would accept unfenced. Every future of a sent record is looked at:
+a transaction commits as if all were well without a batch that timed out.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from worker.errors import Fenced, Replaced, Retryable
+from worker.settings import KafkaSettings
+from worker.transport.clients import explain, explained, open_admin, open_consumer, open_producer
+from worker.transport.log import Batch, Message, Record, Snapshot
+from worker.transport.reading import as_record
+
+logger = logging.getLogger(__name__)
+
+_SLICE_SECONDS = 0.2
+_CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
+_MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
+                    kafka_errors.IllegalGenerationError, kafka_errors.RebalanceInProgressError)  # fmt: skip
+_PRODUCER_FENCED = (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)
+
+
+class KafkaTransport:
+    """One member of a consumer group, and its transactional writer; see ``Transport``. Used by one thread.
+
+    With ``settings.group_instance_id`` membership and transactional id are stable, and a second live process of that
+    name is ``Replaced``; else both are random. Opening raises ``Retryable`` where the cluster can't be reached.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group: str,
+        frames_topic: str,
+        state_topic: str,
+        *,
+        transactional: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._frames, self._state = frames_topic, state_topic
+        self._transactional = transactional
+        self.name = settings.group_instance_id or f"{group}-{uuid.uuid4().hex[:12]}"
+        self._changes: list[tuple[str, frozenset[int]]] = []  # lost and gained, as the client's own thread tells them
+        self._lock = threading.Lock()  # guards the changes
+        self._known: set[int] = set()  # reported as gained
+        self._stale: set[int] = set()  # of those: to be reported as gained again
+        self._positions: dict[int, int] = {}  # of those: restored, so records flow
+        self._batch: Batch | None = None
+        self._membership: Any = None  # as it was right after the last poll
+        self._topic_id: str | None = None
+        self._checked_at = 0.0
+        self._in_transaction = False
+        self._producer: KafkaProducer | None = None
+        self._opened: list[Callable[[], None]] = []
+        self._closed = False
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    # Polling
+
+    def poll(self, max_records: int, timeout_seconds: float) -> Batch:
+        """See ``Transport``. Raises ``Replaced`` where another process took our name."""
+        self._check_may_poll(max_records)
+        try:
+            found = self._await(max_records, timeout_seconds)
+            self._check_topic()
+        except kafka_errors.FencedInstanceIdError as error:
+            raise self._replaced() from error
+        except (kafka_errors.KafkaError, OSError) as error:
+            self._reset()
+            raise Retryable(f"reading {self._frames} as group {self._group}: {explain(error)}") from error
+        self._membership = self._consumer.group_metadata()
+        member = self._membership.generation_id >= 0 and bool(self._membership.member_id)
+        if not member:
+            # The membership went between the poll and here: whatever came belongs to somebody else.
+            found = {}
+            self._reset()
+        lost, gained = self._catch_up()
+        records = tuple(self._take(found)) if member else ()
+        generation = self._membership.generation_id if member else -1
+        self._batch = Batch(records, generation, gained, lost)
+        return self._batch
+
+    def _await(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
+        """Records, or nothing where the membership changed or the time is up."""
+        deadline = time.monotonic() + timeout_seconds
+        while max_records:
+            # In slices, since the client's own poll goes on waiting for records after a rebalance.
+            wait_seconds = 0.0 if self._stale else min(_SLICE_SECONDS, max(0.0, deadline - time.monotonic()))
+            found = self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records)
+            if found or self._stale or self._is_changing() or time.monotonic() >= deadline:
+                return dict(found)
+        return {}
+
+    def lag(self) -> dict[int, int]:
+        """How many offsets each restored partition is behind its end, as of the last fetch."""
+        ends = {number: self._consumer.highwater(self._home(number)) for number in self._positions}
+        return {number: max(0, end - self._positions[number]) for number, end in ends.items() if end is not None}
+
+    # Restoring
+
+    def restore(self, partition: int) -> Snapshot | None:
+        """See ``Transport``. None also where the partition moved, or is to be reported anew, since the last poll.
+
+        The order matters: committed offset first (it waits until a pending transaction is decided), then the end of
+        the state's partition, then the state up to there.
+        """
+        if partition not in self._known:
+            raise ValueError(f"partition {partition} isn't assigned to {self.name}: wait until it is gained")
+        if partition in self._stale or self._is_changing():
+            return None
+        try:
+            committed = self._committed(partition)
+            first = self._consumer.beginning_offsets([self._home(partition)])[self._home(partition)]
+            entries = self._read_state(partition)
+            if entries is None or self._is_changing() or self._committed(partition) != committed:
+                return None  # the last: this member was put out and doesn't know yet, and the new owner commits
+            offset = first if committed is None else max(committed, first)  # retention may have gone further
+            self._consumer.seek(self._home(partition), offset)
+            self._consumer.resume(self._home(partition))
+        except kafka_errors.UnknownTopicOrPartitionError as error:
+            raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
+        except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, AssertionError) as error:
+            logger.info("partition %d can't be restored yet: %s", partition, explain(error))
+            return None
+        except (kafka_errors.KafkaError, OSError) as error:
+            raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
+        self._positions.setdefault(partition, offset)
+        return Snapshot(partition, offset, entries)
+
+    def _committed(self, partition: int) -> int | None:
+        timeout_ms = round(self._settings.request_timeout_seconds * 1000)
+        offset: int | None = self._consumer.committed(self._home(partition), timeout_ms=timeout_ms)
+        return offset
+
+    def _read_state(self, partition: int) -> dict[str, bytes] | None:
+        """The newest value of every key; None where a transaction is still open before the end."""
+        home = TopicPartition(self._state, partition)
+        if partition not in (self._reader.partitions_for_topic(self._state) or ()):
+            raise kafka_errors.UnknownTopicOrPartitionError(
+                f"topic {self._state} has no partition {partition}, {self._frames} has"
+            )
+        end = self._ends.end_offsets([home])[home]
+        self._reader.assign([home])
+        self._reader.seek_to_beginning(home)
+        entries: dict[str, bytes] = {}
+        deadline = time.monotonic() + self._settings.request_timeout_seconds
+        while self._reader.position(home) < end:
+            for record in self._reader.poll(timeout_ms=200).get(home, ()):
+                deadline = time.monotonic() + self._settings.request_timeout_seconds
+                key = record.key.decode("utf-8", "replace")
+                if record.value is None:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = record.value
+            if time.monotonic() > deadline:
+                return None
+        return entries
+
+    # Writing
+
+    def commit(
+        self,
+        batch: Batch,
+        outputs: Sequence[Message],
+        snapshots: Mapping[int, Mapping[str, bytes | None]],
+    ) -> None:
+        """See ``Transport``. Where it isn't transactional: outputs, then snapshots, then offsets, each acknowledged."""
+        polled, membership, self._batch = self._batch, self._membership, None
+        try:
+            if batch is not polled or batch.generation < 0:
+                # The number alone wouldn't tell: a lost membership goes on under it until a heartbeat is answered.
+                raise Fenced(f"{self.name} commits a batch of generation {batch.generation}: drop it, and all state")
+            if not snapshots.keys() <= self._positions.keys():
+                raise ValueError(f"snapshots of partitions {sorted(snapshots)}, restored are {sorted(self._positions)}")
+            write = self._write_transaction if self._transactional else self._write_in_order
+            write(outputs, snapshots, self._offsets(batch, snapshots), membership)
+        except BaseException as error:
+            self._reset()
+            self._abandon(error)
+            raise self._meaning(error) from error
+
+    def _offsets(self, batch: Batch, snapshots: Iterable[int]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Where the group goes on; without records where it stands, since offsets are what a zombie is fenced by."""
+        moved = {record.partition: record.offset + 1 for record in batch.records}
+        if not moved:
+            moved = {number: self._positions[number] for number in list(snapshots) or self._positions}
+        return {self._home(number): OffsetAndMetadata(offset, "", -1) for number, offset in moved.items()}
+
+    def abort(self, batch: Batch) -> None:
+        """See ``Transport``."""
+        self._abandon(None)
+        self._reset()
+
+    def close(self) -> None:
+        """See ``Transport``. A static member stays in its group until its session ends, so that a restart is quick."""
+        if self._closed:
+            return
+        self._closed = True
+        for close in reversed(self._opened):
+            with suppress(kafka_errors.KafkaError, OSError, RuntimeError):
+                close()
+        if self._producer is not None:
+            _discard(self._producer)
+
+    def _write_transaction(
+        self,
+        outputs: Sequence[Message],
+        snapshots: Mapping[int, Mapping[str, bytes | None]],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        membership: Any,
+    ) -> None:
+        producer = self._writer()
+        self._in_transaction = True
+        producer.begin_transaction()
+        self._send([*outputs, *self._state_messages(snapshots)])
+        if offsets:
+            producer.send_offsets_to_transaction(dict(offsets), membership)
+        producer.commit_transaction()
+        self._in_transaction = False
+
+    def _write_in_order(
+        self,
+        outputs: Sequence[Message],
+        snapshots: Mapping[int, Mapping[str, bytes | None]],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        membership: Any,
+    ) -> None:
+        self._writer()
+        self._send(outputs)
+        messages = self._state_messages(snapshots)
+        self._send([message for message in messages if message.key])
+        self._send([message for message in messages if not message.key])  # what is written last vouches for the rest
+        if offsets:
+            if self._consumer.group_metadata().generation_id != membership.generation_id:
+                raise kafka_errors.CommitFailedError("the group moved on since the poll")
+            self._consumer.commit(dict(offsets), timeout_ms=round(self._settings.request_timeout_seconds * 1000))
+
+    def _send(self, messages: Iterable[Message]) -> None:
+        producer = self._writer()
+        futures = [
+            producer.send(
+                message.topic,
+                key=message.key,
+                value=message.value,
+                headers=list(message.headers),
+                partition=message.partition,
+                timestamp_ms=None if message.timestamp_us is None else message.timestamp_us // 1000,
+            )
+            for message in messages
+        ]
+        if futures:
+            producer.flush(timeout=self._settings.request_timeout_seconds * 3)
+        for future in futures:
+            if not future.succeeded():
+                raise future.exception or kafka_errors.KafkaTimeoutError("a record was not acknowledged in time")
+
+    def _state_messages(self, snapshots: Mapping[int, Mapping[str, bytes | None]]) -> list[Message]:
+        return [
+            Message(self._state, camera.encode(), value, partition=partition)
+            for partition, entries in snapshots.items()
+            for camera, value in entries.items()
+        ]
+
+    # When something failed
+
+    def _abandon(self, error: BaseException | None) -> None:
+        """End an open transaction with nothing written; a producer that can't is replaced by a new one."""
+        if self._producer is None or not (self._in_transaction or (error and not self._transactional)):
+            return
+        self._in_transaction = False
+        if not self._transactional:
+            _discard(self._producer)
+            self._producer = None
+            return
+        try:
+            self._producer.abort_transaction()
+        except (kafka_errors.KafkaError, OSError) as failure:
+            logger.info("transaction of %s can't be aborted, its producer is replaced: %s", self.name, explain(failure))
+            _discard(self._producer)
+            self._producer = None  # opened anew by the next commit
+            if self._settings.group_instance_id and isinstance(error, _PRODUCER_FENCED):
+                # A new producer of the same name would fence the rightful owner.
+                raise self._replaced() from failure
+
+    def _meaning(self, error: BaseException) -> BaseException:
+        """What the caller has to do about an error of a commit."""
+        if isinstance(error, Retryable | Replaced) or not isinstance(error, kafka_errors.KafkaError | OSError):
+            return error
+        if isinstance(error, kafka_errors.FencedInstanceIdError):
+            return self._replaced()
+        if isinstance(error, _MEMBERSHIP_LOST):
+            return Fenced(f"{self.name} is no longer a member of generation it polled in: {explain(error)}")
+        return Retryable(f"committing as {self.name}: {explain(error)}")
+
+    def _replaced(self) -> Replaced:
+        return Replaced(
+            f"another process runs as {self.name}: stop one of them, kafka.group_instance_id must be unique"
+        )
+
+    def _reset(self) -> None:
+        """Nothing of the last batch has happened: all that was reported has to be restored anew."""
+        self._batch, self._positions, self._stale = None, {}, set(self._known)
+        for home in self._consumer.assignment():
+            with suppress(kafka_errors.IllegalStateError):  # it may go at any time, in the client's own thread
+                self._consumer.pause(home)
+
+    # Membership, as the client's own thread tells it
+
+    def _on_gained(self, homes: Iterable[TopicPartition]) -> None:
+        """Nothing here may block: no record is fetched before the restore."""
+        homes = list(homes)
+        if homes:
+            self._consumer.pause(*homes)
+        with self._lock:
+            self._changes.append(("gained", frozenset(home.partition for home in homes)))
+
+    def _on_lost(self, homes: Iterable[TopicPartition]) -> None:
+        with self._lock:
+            self._changes.append(("lost", frozenset(home.partition for home in homes)))
+
+    def _is_changing(self) -> bool:
+        with self._lock:
+            return bool(self._changes)
+
+    def _catch_up(self) -> tuple[frozenset[int], frozenset[int]]:
+        """What was lost and gained since the last poll."""
+        with self._lock:
+            changes, self._changes = self._changes, []
+        lost: set[int] = set()
+        gained: set[int] = set()
+        for kind, partitions in changes:
+            if kind == "lost":
+                lost |= partitions & self._known
+                gained -= partitions
+            else:
+                gained |= partitions
+        assigned = {home.partition for home in self._consumer.assignment()}
+        lost |= self._known - assigned
+        gained = (gained | self._stale) & assigned
+        self._known = (self._known - lost) | gained
+        self._stale = set()
+        self._positions = {p: offset for p, offset in self._positions.items() if p not in lost | gained}
+        return frozenset(lost), frozenset(gained)
+
+    def _take(self, found: Mapping[TopicPartition, Sequence[Any]]) -> Iterable[Record]:
+        """Records of restored partitions from their position on; what was fetched before a restore comes again."""
+        for home, records in found.items():
+            for record in records:
+                if record.offset >= self._positions.get(home.partition, record.offset + 1):
+                    self._positions[home.partition] = record.offset + 1
+                    yield as_record(record, self._topic_id or "")
+
+    def _check_may_poll(self, max_records: int) -> None:
+        if self._closed:
+            raise ValueError(f"{self.name} has left its group: open a new transport")
+        if max_records < 0:
+            raise ValueError(f"max_records is {max_records}, expected 0 or more")
+        if self._batch is not None and self._batch.records:
+            raise ValueError("the last batch is neither committed nor aborted: do one before the next poll")
+
+    def _check_topic(self) -> None:
+        """The frames' topic must be there, and be the one that the state is of: offsets begin anew in another one."""
+        if time.monotonic() - self._checked_at < _CHECK_SECONDS:
+            return
+        (topic,) = self._admin.describe_topics([self._frames])
+        if topic["error_code"]:
+            raise kafka_errors.for_code(topic["error_code"])(f"topic {self._frames}")
+        self._checked_at = time.monotonic()
+        if self._topic_id not in (None, str(topic["topic_id"])):
+            logger.warning("topic %s was deleted and made again: beginning anew", self._frames)
+            self._reset()
+        self._topic_id = str(topic["topic_id"])
+
+    # Clients
+
+    def _open(self) -> None:
+        settings = self._settings
+        self._admin = open_admin(settings)
+        self._opened.append(self._admin.close)
+        self._reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20))
+        self._ends = self._own(open_consumer(settings, group_id=None, isolation_level="read_uncommitted"))
+        self._consumer = self._own(
+            open_consumer(
+                settings,
+                group_id=self._group,
+                client_id=self.name,
+                group_instance_id=settings.group_instance_id,
+                session_timeout_ms=round(settings.session_timeout_seconds * 1000),
+                heartbeat_interval_ms=round(min(settings.session_timeout_seconds * 250, 1000)),
+                max_poll_interval_ms=round(settings.max_poll_interval_seconds * 1000),
+                metadata_max_age_ms=5000,  # how soon a partition that is added gets its worker
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+            )
+        )
+        with explained(f"subscribing to {self._frames}"):
+            self._check_topic()
+            self._consumer.partitions_for_topic(self._frames)  # who leads a group without knowing this assigns nothing
+            self._consumer.subscribe([self._frames], listener=_Listener(self._on_gained, self._on_lost))
+
+    def _own(self, consumer: KafkaConsumer) -> KafkaConsumer:
+        self._opened.append(lambda: consumer.close(autocommit=False))
+        return consumer
+
+    def _writer(self) -> KafkaProducer:
+        """The producer, opened when it is first needed; a random transactional id is never used twice."""
+        if self._producer is None:
+            transactional_id = self._settings.group_instance_id or f"{self._group}-{uuid.uuid4().hex}"
+            if self._settings.group_instance_id:
+                transactional_id = f"{self._group}-{self._settings.group_instance_id}"
+            self._producer = open_producer(
+                self._settings,
+                client_id=self.name,
+                transactional_id=transactional_id if self._transactional else None,
+                **(
+                    {"transaction_timeout_ms": round(self._settings.transaction_timeout_seconds * 1000)}
+                    if self._transactional
+                    else {}
+                ),
+            )
+            if self._transactional:
+                try:
+                    self._producer.init_transactions()
+                except BaseException:
+                    _discard(self._producer)
+                    self._producer = None
+                    raise
+        return self._producer
+
+    def _home(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._frames, partition)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """Hands rebalances on."""
+
+    def __init__(self, gained: Callable[..., None], lost: Callable[..., None]) -> None:
+        self._gained, self._lost = gained, lost
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """The client's callback."""
+        self._gained(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """The client's callback."""
+        self._lost(revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """The client's callback."""
+        self._lost(lost)
+
+
+def _discard(producer: KafkaProducer) -> None:
+    """Close at once. What can't be flushed makes ``close`` raise and leave its thread: that one is told to end."""
+    try:
+        producer.close(timeout=0)
+    except (kafka_errors.KafkaError, OSError):
+        producer._sender.force_close()
