@@ -29,8 +29,9 @@ PERSON_TYPE = "io.faceline.person.v1"
 SEALED_CONTENT = "application/vnd.faceline.sealed"
 
 _LOOK_EVERY_SECONDS = 0.2
-_LOOK_AGAIN_SECONDS = 2.0  # after a look that failed: an outage must not slow the loop down
-_LOOK_SECONDS = 0.05  # the longest that a look may wait for the broker
+_LOOK_SECONDS = 0.1  # the longest that a look may wait for the broker
+_LOOK_AGAIN_SECONDS = 2.0  # after looks that failed: an outage must not slow the loop down
+_TELL_AFTER_SECONDS = 3.0  # a slow answer is no outage
 
 
 class _Foreign(Exception):
@@ -71,6 +72,7 @@ class TopicGallery:
             self.close()
             raise
         self._seen_whole = self._look_at = time.monotonic()
+        self._pause_seconds = _LOOK_EVERY_SECONDS
         self._away = False
 
     @property
@@ -127,8 +129,10 @@ class TopicGallery:
             self._look_at = now + _LOOK_EVERY_SECONDS
             try:
                 self._look()
+                self._pause_seconds = _LOOK_EVERY_SECONDS
             except Retryable as error:
-                self._look_at = time.monotonic() + _LOOK_AGAIN_SECONDS
+                self._pause_seconds = min(2 * self._pause_seconds, _LOOK_AGAIN_SECONDS)
+                self._look_at = time.monotonic() + self._pause_seconds
                 self._tell_away(error)
         return self._changes
 
@@ -171,7 +175,7 @@ class TopicGallery:
             self._away = False
 
     def _tell_away(self, error: Retryable) -> None:
-        if not self._away:
+        if not self._away and self.status().behind_seconds > _TELL_AFTER_SECONDS:
             logger.warning("%s can't be followed, the people last known stay in force: %s", self.where, error)
             self._away = True
 
