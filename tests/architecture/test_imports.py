@@ -135,7 +135,9 @@ def pydantic_stands_at_the_edges(module: Module) -> list[str]:
 
 def few_know_the_kafka_client(module: Module) -> list[str]:
     """The library can be swapped: only the rooms that talk to it import it, and never beside the in-process log."""
-    if module.inside("worker.transport.kafka", *(f"worker.transport.{r}" for r in ("clients", "reading", "topics", "inquiry"))):
+    if module.inside(
+        "worker.transport.kafka", *(f"worker.transport.{r}" for r in ("clients", "reading", "topics", "inquiry"))
+    ):
         return []
     return importing(module, "kafka", "confluent_kafka", "aiokafka")
 

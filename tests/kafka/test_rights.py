@@ -17,6 +17,7 @@ from worker.transport.reading import TopicReader
 from worker.transport.rights import Right
 from worker.transport.topics import check, create, describe
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see conftest
 SECONDS = 30.0
 
 
@@ -51,7 +52,9 @@ def work(settings: Settings) -> int:
             assert time.monotonic() < deadline, "no frame came"
             found = consumer.poll(timeout_ms=500)
         producer.begin_transaction()
-        sent = [producer.send(topic, b"{}", key=b"camera-1") for topic in (topics.events, topics.dead_letters, topics.state)]
+        sent = [
+            producer.send(topic, b"{}", key=b"camera-1") for topic in (topics.events, topics.dead_letters, topics.state)
+        ]
         producer.flush(timeout=10)
         for each in sent:
             each.get(10)
