@@ -1,5 +1,6 @@
 """Files as cameras."""
 
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from worker.demo.footage import CARPHONE, COLLINS
-from worker.errors import InvalidSettings
+from worker.errors import FacelineError, InvalidSettings
 from worker.sources import encode_jpeg, image_files, open_source
 
 
@@ -86,3 +87,27 @@ def test_encoding_keeps_the_picture() -> None:
     again = cv2.imdecode(np.frombuffer(encode_jpeg(image), np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(again.astype(int) - image).mean() < 2
     assert encode_jpeg(image) == encode_jpeg(image)
+
+
+def test_a_loop_goes_on_with_rising_times(folder: Path) -> None:
+    """The same bytes again, a period later; no drift at three a second."""
+    frames = list(islice(open_source(folder, 3).frames(loop=True), 10))
+    assert [frame.value for frame in frames[4:8]] == [frame.value for frame in frames[:4]]
+    assert [frame.since_start_us for frame in frames] == [round(n * 1_000_000 / 3) for n in range(10)]
+
+
+def test_a_loop_over_nothing_ends(folder: Path) -> None:
+    """Files that vanished don't make it spin."""
+    source = open_source(folder, 3)
+    for path in image_files(folder):
+        path.unlink()
+    assert list(source.frames(loop=True)) == []
+
+
+def test_a_file_that_cannot_be_read(folder: Path) -> None:
+    """One line with its name."""
+    frames = open_source(folder, 3).frames()
+    (folder / "a.jpg").unlink()
+    (folder / "a.jpg").symlink_to("/proc/self/mem")
+    with pytest.raises(FacelineError, match=r"image .*a\.jpg can't be read \(.*\): leave it there"):
+        next(frames)

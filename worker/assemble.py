@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from worker.engines.models import RecognizerModel, load, load_recognizer, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.gallery.folder import FolderGallery
 from worker.gallery.index import Policy
 from worker.gallery.live import LiveGallery
+from worker.gallery.source import People, PeopleSource
 from worker.messages import EventContext, ModelsMessage
 from worker.pipeline import Meter, Models, Pipeline
 from worker.settings import Settings
@@ -52,12 +54,23 @@ def open_pipeline(settings: Settings, loaded: Loaded, meter: Meter | None = None
     return Pipeline(loaded.models, settings.pipeline_options(), meter)
 
 
-def open_gallery(settings: Settings, loaded: Loaded, folder: FolderGallery | None = None) -> LiveGallery:
-    """The local gallery, as this worker's purpose, tenant and false-positive rate let it be seen."""
+def open_people(settings: Settings, folder: Path | None = None) -> People:
+    """Where people are kept: ``folder`` if given, else the topic where a broker is configured, else the local folder.
+
+    Close it. Raises ``Retryable`` where the broker can't be reached.
+    """
+    if folder is None and settings.kafka.bootstrap_servers:
+        from worker.gallery.topic import TopicGallery  # the Kafka client takes long to import, and files need none
+
+        return TopicGallery(settings)
+    return FolderGallery(folder or settings.gallery.dir)
+
+
+def open_gallery(settings: Settings, loaded: Loaded, source: PeopleSource | None = None) -> LiveGallery:
+    """A gallery (default: the one of ``open_people``) as this worker's purpose, tenant and rates let it be seen."""
     policy = Policy(
         settings.gallery.purpose, settings.gallery.tenant, settings.gallery.fpir, settings.gallery.tentative_fpir
     )
     return LiveGallery(
-        folder or FolderGallery(settings.gallery.dir), policy, loaded.enrol, loaded.embedder_digest,
-        loaded.recognizer.impostors,
-    )  # fmt: skip
+        source or open_people(settings), policy, loaded.enrol, loaded.embedder_digest, loaded.recognizer.impostors
+    )

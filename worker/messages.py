@@ -19,6 +19,10 @@ Kind = Literal["appeared", "tentative", "confirmed", "revised", "present", "depa
 Status = Literal["known", "tentative", "unknown"]
 Score = Annotated[float, Field(description="calibrated similarity; compare it with the threshold only")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Time = Annotated[
+    str,
+    Field(description="RFC 3339, UTC, with microseconds", json_schema_extra={"format": "date-time"}),
+]
 
 
 class _Message(BaseModel):
@@ -26,41 +30,53 @@ class _Message(BaseModel):
 
 
 class CandidateMessage(_Message):
-    """A runner-up. Present only where the operator switched it on: these are other people's ids."""
+    """One of the people who are nearest. Present only where the operator switched it on: other people's ids."""
 
-    person_id: str
+    person_id: str = Field(description="whom it may be; best first")
     score: Score
-    probability: Share
+    probability: Share = Field(description="that it is this person, given the gallery's size")
 
 
 class IdentityMessage(_Message):
-    """Who the track is, as far as it is known."""
+    """Who the track is, as far as it is known. What stands here is in force, whatever kind the event is of."""
 
-    status: Status
+    status: Status = Field(
+        description="known: confirmed. tentative: a name that may well be wrong. unknown: nobody is named"
+    )
     person_id: str | None = Field(description="null unless status is known or tentative")
     score: Score | None = Field(description="of the named person, or of the best candidate where nobody is named")
-    threshold: Score | None
-    probability: Share | None = Field(description="that it is this person, given the gallery's size")
-    margin: float | None = Field(description="score minus the runner-up's; null where there is none")
-    reason: str | None = Field(
-        description="why nobody is named: no_usable_frame, poor_quality, too_few_frames, no_match, below_threshold, "
-        "ambiguous, empty_gallery, no_consent, other_embedder, evidence_against, erased"
+    threshold: Score | None = Field(
+        description="the bar that the score was held against: for a tentative name the lower one, else the one for "
+        "confirming; it moves with the gallery's size. null where there was nothing to compare"
     )
-    candidates: tuple[CandidateMessage, ...] = ()
+    probability: Share | None = Field(description="that it is this person, given the gallery's size")
+    margin: float | None = Field(description="score less the runner-up's; null where there is none")
+    reason: str | None = Field(
+        description="why nobody is named, null where somebody is. no_usable_frame: none was good enough to be read; "
+        "poor_quality: those read say too little; too_few_frames: not yet; no_match: nobody enrolled is alike; "
+        "below_threshold: alike, not enough; ambiguous: two people are too close; empty_gallery; no_consent: nobody "
+        "agreed to this purpose; other_embedder: enrolled with another model; evidence_against and erased: a name "
+        "was just taken back, see the event's reason. Others may be added: treat them as nobody"
+    )
+    candidates: tuple[CandidateMessage, ...] = Field(
+        default=(), description="best first; empty unless decide.report_candidates is on"
+    )
 
 
 class BoxMessage(_Message):
     """Where the face is: left, top, width, height."""
 
-    pixels: tuple[float, float, float, float]
-    fraction: tuple[float, float, float, float] = Field(description="of the frame's width and height")
+    pixels: tuple[float, float, float, float] = Field(description="of the decoded frame; may reach over its edge")
+    fraction: tuple[float, float, float, float] = Field(
+        description="the same as shares of the frame's width and height"
+    )
 
 
 class QualityMessage(_Message):
     """How good the latest used crop was."""
 
     face_pixels: float = Field(ge=0, description="shorter side of the box")
-    detection_score: Share
+    detection_score: Share = Field(description="how sure the detector was that this is a face")
     norm: float = Field(ge=0, description="length of the raw embedding; longer is better")
     sharpness: float = Field(ge=0, description="variance of the Laplacian of the aligned grey crop")
 
@@ -69,60 +85,81 @@ class EvidenceMessage(_Message):
     """A frame that counted, and the share of the track's template that it holds."""
 
     offset: int = Field(ge=0, description="of the frame in its partition")
-    time: str
-    weight: Share
+    time: Time
+    weight: Share = Field(description="share of the track's template")
     box: tuple[float, float, float, float] = Field(description="left, top, width, height in pixels")
 
 
 class ModelsMessage(_Message):
     """First twelve digits of the models' SHA-256."""
 
-    detector: str
-    embedder: str
-    recognizer: str
+    detector: str = Field(description="finds faces")
+    embedder: str = Field(description="turns a face into numbers")
+    recognizer: str = Field(description="reads the sequence of a track")
 
 
 class IdentityEvent(_Message):
-    """One event in the life of a track."""
+    """One event in the life of a track: one face followed by one camera without a break.
 
-    id: str = Field(description="deterministic: the same frames, models and settings give the same id")
-    type: str = Field(pattern=r"^io\.faceline\.identity\.[a-z]+\.v1$")
-    kind: Kind
-    camera: str
-    track_id: str
+    The value holds only what the frames determine; the same frames, models, settings and gallery give the same bytes.
+    """
+
+    id: str = Field(
+        description="of this event. Deterministic: the same frames, models and settings give the same id, so an event "
+        "that comes twice is told by it"
+    )
+    type: str = Field(
+        pattern=r"^io\.faceline\.identity\.[a-z]+\.v1$", description="CloudEvents type: kind and major version"
+    )
+    kind: Kind = Field(
+        description="appeared: a face is being followed, nobody is named yet. tentative: a name, act on it only if "
+        "being wrong is cheap. confirmed: a name. revised: what was said no longer holds, see replaces and identity. "
+        "present: still here, nothing changed. departed: gone, the track's last event"
+    )
+    camera: str = Field(description="the camera's id; the record's key. Events of one camera are in order")
+    track_id: str = Field(description="of the track; never used again. The same person coming back is another track")
     sequence: int = Field(ge=0, description="0, 1, 2 … within the track; a gap is a lost event")
-    time: str = Field(description="capture time of the frame, RFC 3339")
+    time: Time = Field(description="capture time of the frame that decided, RFC 3339")
     identity: IdentityMessage
     box: BoxMessage
-    first_seen: str
-    last_seen: str
-    dwell_seconds: float = Field(ge=0)
-    frames_seen: int = Field(ge=0)
-    frames_used: int = Field(ge=0, description="frames that the recognizer read")
-    quality: QualityMessage | None
-    evidence: tuple[EvidenceMessage, ...]
-    jump_suspected: bool = Field(description="the latest frames seem to show another person than the track's first")
-    reason: str | None = Field(
-        description="revised: another_person, evidence_against, erased; "
-        "departed: left, track_split, camera_reset, partition_moved, end_of_input"
+    first_seen: Time = Field(description="capture time of the track's first frame")
+    last_seen: Time = Field(
+        description="capture time of the last frame that showed the face; of a track that was split, its first person's"
     )
-    replaces: str | None = Field(description="id of the event that this one retracts")
-    follows: str | None = Field(description="track that this one was split from")
+    dwell_seconds: float = Field(ge=0, description="last_seen less first_seen")
+    frames_seen: int = Field(ge=0, description="frames in which the face was found")
+    frames_used: int = Field(ge=0, description="frames that the recognizer read")
+    quality: QualityMessage | None = Field(description="null while no frame was read")
+    evidence: tuple[EvidenceMessage, ...] = Field(description="the frames that counted most, heaviest first")
+    jump_suspected: bool = Field(
+        description="the latest frames may show another person than the track's first; the name stands for the first"
+    )
+    reason: str | None = Field(
+        description="null but for two kinds. revised: another_person, evidence_against, erased (the person may no "
+        "longer be named: forgotten, consent withdrawn or expired). departed: left, track_split (the face went on as "
+        "another person: see follows), camera_reset (the camera's clock was set back), partition_moved, end_of_input"
+    )
+    replaces: str | None = Field(
+        description="revised: id of the event that gave the name, which is retracted; null in other kinds"
+    )
+    follows: str | None = Field(
+        description="appeared: the track that this one was split from, departed with reason track_split; else null"
+    )
     models: ModelsMessage
-    gallery_version: str
+    gallery_version: str = Field(description="digest of who could be matched, and by which templates")
 
 
 class TrackSummary(_Message):
-    """One line of ``tracks.json``."""
+    """One entry of tracks.json, which 'faceline recognize' writes."""
 
     track_id: str
     camera: str
-    first_time: str
-    last_time: str
-    frames: int
-    status: Status
-    person_id: str | None
-    score: float | None
+    first_time: Time = Field(description="capture time of the track's first frame")
+    last_time: Time = Field(description="capture time of the last frame that showed the face")
+    frames: int = Field(description="in which the face was found")
+    status: Status = Field(description="at the end")
+    person_id: str | None = Field(description="null unless status is known or tentative")
+    score: float | None = Field(description="calibrated similarity; compare it with the threshold only")
     threshold: float | None
 
 

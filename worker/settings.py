@@ -84,6 +84,7 @@ class TopicSettings(_Group):
     dead_letters: _TopicName = Field(default="", description="default: camera.frames.dlq, likewise")
     state: _TopicName = Field(default="", description="default: track.state, likewise; compacted")
     gallery: _TopicName = Field(default="", description="default: identity.gallery, likewise; compacted")
+    receipts: _TopicName = Field(default="", description="default: identity.receipts, likewise; of erasures")
 
     def of(self, application_id: str) -> "TopicSettings":
         """The same with every name filled in. Raises ``ValueError`` where two are the same."""
@@ -94,11 +95,12 @@ class TopicSettings(_Group):
                 "dead_letters": self.dead_letters or f"{prefix}camera.frames.dlq",
                 "state": self.state or f"{prefix}track.state",
                 "gallery": self.gallery or f"{prefix}identity.gallery",
+                "receipts": self.receipts or f"{prefix}identity.receipts",
             }
         )
         names = list(filled.model_dump().values())
         if len(set(names)) < len(names) or not filled.frames:
-            raise ValueError("frames, events, dead_letters, state and gallery must be five different topics")
+            raise ValueError("frames, events, dead_letters, state, gallery and receipts must be six different topics")
         return filled
 
 

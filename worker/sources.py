@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from worker.errors import InvalidSettings
+from worker.errors import FacelineError, InvalidSettings
 from worker.types import MICROSECONDS, Image
 
 IMAGE_SUFFIXES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -31,17 +31,31 @@ class Source:
     fps: float
     num_frames: int | None  # as the container claims; None where it doesn't
 
-    def frames(self) -> Iterator[SourceFrame]:
-        """All frames. Those of a video are coded anew as JPEG; those of a folder are the files' own bytes."""
-        items = _from_folder(self.path) if self.path.is_dir() else _from_video(self.path)
-        for number, (value, content_type) in enumerate(items):
+    def frames(self, *, loop: bool = False) -> Iterator[SourceFrame]:
+        """All frames; with ``loop`` again and again, with times that go on rising.
+
+        Those of a video are coded anew as JPEG; those of a folder are the files' own bytes. Raises ``FacelineError``
+        where a file can't be read any more.
+        """
+        for number, (value, content_type) in enumerate(self._passes() if loop else self._items()):
             yield SourceFrame(value, content_type, round(number * MICROSECONDS / self.fps))
+
+    def _items(self) -> Iterator[tuple[bytes, str]]:
+        return _from_folder(self.path) if self.path.is_dir() else _from_video(self.path)
+
+    def _passes(self) -> Iterator[tuple[bytes, str]]:
+        """Ends after a pass that brought nothing, which the next would not either."""
+        empty = False
+        while not empty:
+            empty = True
+            for item in self._items():
+                empty = False
+                yield item
 
 
 def open_source(path: Path, fps: float | None) -> Source:
     """Raises ``InvalidSettings`` where ``path`` is neither a video nor a folder of images."""
-    if fps is not None and not 0 < fps <= 1000:
-        raise InvalidSettings(f"--fps is {fps}: expected frames per second, more than 0 and at most 1000")
+    check_fps(fps)
     if not path.exists():
         raise InvalidSettings(f"source {path} doesn't exist: expected a video file or a folder of images")
     if path.is_dir():
@@ -62,6 +76,12 @@ def open_source(path: Path, fps: float | None) -> Source:
     return Source(path, fps or claimed, count if count > 0 else None)
 
 
+def check_fps(fps: float | None) -> None:
+    """Raise ``InvalidSettings`` where it is no rate."""
+    if fps is not None and not 0 < fps <= 1000:
+        raise InvalidSettings(f"--fps is {fps}: expected frames per second, more than 0 and at most 1000")
+
+
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder, in name order."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
@@ -76,7 +96,12 @@ def encode_jpeg(image_bgr: Image, quality: int = JPEG_QUALITY) -> bytes:
 
 def _from_folder(folder: Path) -> Iterator[tuple[bytes, str]]:
     for path in image_files(folder):
-        yield path.read_bytes(), IMAGE_SUFFIXES[path.suffix.lower()]
+        try:
+            value = path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FacelineError(f"image {path} can't be read ({reason}): leave it there until the end") from error
+        yield value, IMAGE_SUFFIXES[path.suffix.lower()]
 
 
 def _from_video(path: Path) -> Iterator[tuple[bytes, str]]:

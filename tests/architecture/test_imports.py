@@ -19,7 +19,9 @@ SERVING = ("worker.service", "worker.pipeline", "worker.assemble", "worker.setti
 PYDANTIC_ROOMS = (
     "worker.settings",
     "worker.messages",
+    "worker.contracts",
     "worker.gallery.records",
+    "worker.gallery.receipts",
     "worker.engines.models",
     "worker.commands",
 )
@@ -135,9 +137,8 @@ def pydantic_stands_at_the_edges(module: Module) -> list[str]:
 
 def few_know_the_kafka_client(module: Module) -> list[str]:
     """The library can be swapped: only the rooms that talk to it import it, and never beside the in-process log."""
-    if module.inside(
-        "worker.transport.kafka", *(f"worker.transport.{r}" for r in ("clients", "reading", "topics", "inquiry"))
-    ):
+    rooms = ("kafka", "clients", "reading", "topics", "groups", "inquiry")
+    if module.inside(*(f"worker.transport.{room}" for room in rooms)):
         return []
     return importing(module, "kafka", "confluent_kafka", "aiokafka")
 

@@ -36,7 +36,7 @@ def test_enroll_list_forget(faceline: Run, photos: dict[str, Path], gallery: Pat
     assert "collins" in listed.out
     assert "yes" in listed.out
     forgotten = faceline("forget", "collins", "--gallery", gallery)
-    assert (forgotten.code, forgotten.out) == (0, "collins: forgotten\n")
+    assert (forgotten.code, forgotten.out) == (0, f"collins: forgotten in {gallery}\n")
     assert list(gallery.iterdir()) == []
 
 
@@ -45,11 +45,12 @@ def test_enroll_says_as_json(faceline: Run, photos: dict[str, Path], gallery: Pa
     """Good photos and refused ones, with reasons for scripts; refusals don't stop the others."""
     done = faceline("enroll", "collins", photos["collins"], photos["wall"], "--gallery", gallery, "--json")
     assert done.code == 0
-    assert set(done.json) == {"person_id", "enrolled", "refused", "look_alikes"}
+    assert set(done.json) == {"person_id", "enrolled", "refused", "look_alikes", "gallery"}
     (accepted,), (refused,) = done.json["enrolled"], done.json["refused"]
     assert accepted["photo"] == str(photos["collins"])
     assert accepted["quality"]["face_pixels"] == pytest.approx(90, abs=5)
     assert (refused["photo"], refused["reason"]) == (str(photos["wall"]), "no_face")
+    assert done.json["gallery"] == str(gallery)
     assert "embedding" not in done.out
 
 

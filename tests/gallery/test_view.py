@@ -9,10 +9,12 @@ import pytest
 from tests.gallery.people import EMBEDDER, NOW, person, template
 from worker.engines.engine import Engine
 from worker.engines.models import load_recognizer
+from worker.errors import FacelineError
 from worker.gallery.folder import FolderGallery
 from worker.gallery.index import Policy, build_view, fuse, next_change
 from worker.gallery.live import LiveGallery
 from worker.gallery.records import PersonRecord
+from worker.gallery.source import SourceStatus
 from worker.types import GalleryView
 
 POLICY = Policy("greeting", "default", 0.001, 0.03)
@@ -211,13 +213,38 @@ class TestLive:
         found = [live.view(NOW + days * DAY).person_ids for days in (0, 1, 2)]
         assert found == [(), ("ann",), ()]
 
-    def test_a_damaged_record_is_an_error_at_every_look(self, folder: FolderGallery, live: LiveGallery) -> None:
-        """It isn't swallowed after the first time, and goes when the file is put right."""
-        folder.put(person("ann"))
+    def test_a_damaged_record_keeps_nobody_from_working(
+        self, folder: FolderGallery, live: LiveGallery, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its last good version stays, others come and go all the same, and it is told once."""
+        for name in ("ann", "ben"):
+            folder.put(person(name))
         live.view(NOW)
         (folder.folder / "ben.json").write_text("{")
-        for _ in range(2):
-            with pytest.raises(Exception, match=r"ben\.json is not a gallery record"):
-                live.view(NOW)
-        folder.put(person("ben"))
+        (folder.folder / "cem.json").write_text("{")
         assert live.view(NOW).person_ids == ("ann", "ben")
+        folder.remove("ann")
+        folder.put(person("dan"))
+        assert live.view(NOW).person_ids == ("ben", "dan")
+        told = [message for message in caplog.messages if "is not a gallery record" in message]
+        assert [sum(name in message for message in told) for name in ("ben.json", "cem.json")] == [1, 1]
+        folder.remove("ben")
+        folder.put(person("cem"))
+        assert live.view(NOW).person_ids == ("cem", "dan")
+
+    def test_a_damaged_record_at_the_start_is_an_error(self, folder: FolderGallery, live: LiveGallery) -> None:
+        """Nobody would be missed otherwise."""
+        folder.put(person("ann"))
+        (folder.folder / "ben.json").write_text("{")
+        for _ in range(2):
+            with pytest.raises(FacelineError, match=r"ben\.json is not a gallery record"):
+                live.view(NOW)
+
+    def test_a_folder_has_nothing_to_acknowledge(self, folder: FolderGallery, live: LiveGallery) -> None:
+        """And is always fresh."""
+        folder.put(person("ann"))
+        live.view(NOW)
+        folder.remove("ann")
+        live.view(NOW)
+        assert live.acknowledgements("pod-1") == []
+        assert live.status() == SourceStatus()

@@ -16,6 +16,7 @@ _KEYS = {
     "dead_letters": "as it came",
     "state": "camera id; empty: the partition",
     "gallery": "person id",
+    "receipts": "none",
 }
 _MEANINGS = {  # of settings whose names speak for themselves to whoever knows Kafka
     "security_protocol": "TLS or not, a user or not",

@@ -1,14 +1,16 @@
 """The log on a real Apache Kafka: the contract, and what only it promises."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from kafka import TopicPartition
 from kafka.admin import MemberToRemove
 
 from tests.transport.contract import NUM_PARTITIONS, TransportContract
 from worker.settings import Settings
 from worker.transport import topics
-from worker.transport.clients import open_admin, open_producer
+from worker.transport.clients import open_admin, open_consumer, open_producer
 from worker.transport.kafka import KafkaTransport
 from worker.transport.log import Headers, Record, Transport
 from worker.transport.reading import TopicReader
@@ -21,15 +23,19 @@ class KafkaHarness:
 
     num_random_steps = 40
     poll_seconds = 0.1
-    patience_seconds = 60.0
+    patience_seconds = 30.0
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        # Members of one thread wait for each other in a rebalance: whoever isn't polled is put out after two seconds.
+        quick = dict.fromkeys(("session", "transaction"), 2.0)
+        quick = {f"{name}_timeout_seconds": value for name, value in quick.items()} | {"max_poll_interval_seconds": 2.0}
+        self.settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=quick)})
         self.frames_topic, self.outputs_topic = settings.topics.frames, settings.topics.events
         topics.create(settings, partitions=NUM_PARTITIONS)
         self.admin = open_admin(settings.kafka)
         self.producer = open_producer(settings.kafka, linger_ms=0)
         self.reader = TopicReader(settings.kafka, self.outputs_topic)
+        self.ends = open_consumer(settings.kafka, isolation_level="read_uncommitted")
         self.read: list[Record] = []
         self.members: list[KafkaTransport] = []
 
@@ -50,7 +56,10 @@ class KafkaHarness:
 
     def outputs(self) -> Sequence[Record]:
         """See ``Harness``."""
-        self.read += self.reader.read_to_end()
+        # Up to the high watermark, so that it waits for markers of decided transactions, which trail by milliseconds.
+        homes = [TopicPartition(self.outputs_topic, number) for number in self.reader.partitions]
+        ends = {home.partition: offset for home, offset in self.ends.end_offsets(homes).items()}
+        self.read += self.reader.read_to_end(ends)
         return self.read
 
     def member(self) -> KafkaTransport:
@@ -75,6 +84,12 @@ class KafkaHarness:
         self.expire(member)
         member.close()
 
+    def together(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Each in a thread: the client forgets a join that is answered while its member isn't polled."""
+        with ThreadPoolExecutor(len(steps)) as pool:
+            for done in [pool.submit(step) for step in steps]:
+                done.result()
+
     def fail_next_commit(self, member: Transport) -> None:
         """Have the broker refuse what the member's producer writes next: another one takes its transactional id."""
         assert isinstance(member, KafkaTransport)
@@ -87,6 +102,7 @@ class KafkaHarness:
         for member in self.members:
             member.close()
         self.reader.close()
+        self.ends.close()
         self.producer.close()
         self.admin.close()
 

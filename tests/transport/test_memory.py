@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
@@ -67,6 +67,11 @@ class MemoryHarness:
         self.broker.expire(member.member_id)
 
     kill = expire
+
+    def together(self, steps: Sequence[Callable[[], object]]) -> None:
+        """See ``Harness``."""
+        for step in steps:
+            step()
 
     def fail_next_commit(self, member: Transport) -> None:
         """See ``Harness``."""

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from worker.assemble import Loaded, open_models
-from worker.commands.options import add_settings, settings_of
-from worker.commands.recognize import start_time
+from worker.commands.options import add_settings, settings_of, time_of
 from worker.demo import scene
 from worker.engines.models import manifests
 from worker.engines.pull import pull
@@ -74,7 +73,7 @@ def _enrol(people: FolderGallery, settings: Settings, loaded: Loaded, console: C
 
 
 def _play(people: FolderGallery, settings: Settings, loaded: Loaded, report: Report, console: Console) -> Played:
-    start_us = start_time(START)
+    start_us = time_of(START, "START")
     feeds = [CameraFeed("car", scene.car_frames(), start_us), CameraFeed("door", scene.door_frames(), start_us)]
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True

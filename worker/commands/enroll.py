@@ -1,19 +1,20 @@
 """``faceline enroll``: photos in, templates out, consent on record."""
 
 import argparse
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
-from worker.assemble import Loaded, open_gallery, open_models
+from worker.assemble import Loaded, open_gallery, open_models, open_people
 from worker.commands.options import add_settings, print_json, settings_of
 from worker.errors import InvalidSettings, PhotoRefused
 from worker.gallery.enrol import template_from_photo
-from worker.gallery.folder import FolderGallery
 from worker.gallery.index import fuse
 from worker.gallery.records import PersonRecord, StoredTemplate, check_person_id
+from worker.gallery.source import People
 from worker.settings import Settings
 from worker.sources import IMAGE_SUFFIXES, image_files
 from worker.types import GalleryView
@@ -37,14 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--expires", metavar="DATE", help="end of the consent, as 2027-12-31 or with a time")
     parser.add_argument("--tenant", default=None, help="whose person this is (default: default)")
-    parser.add_argument("--gallery", type=Path, metavar="DIR", help="folder of the gallery")
+    parser.add_argument("--gallery", type=Path, metavar="DIR", help="folder of the gallery, broker or not")
     parser.add_argument("--replace", action="store_true", help="drop the templates that are there")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = """examples:
   faceline enroll ann ann1.jpg ann2.jpg
   faceline enroll ann photos/ann/ --purpose greeting --expires 2027-12-31 --tenant shop-7
 
-Good photos show one face, from the front, sharp and evenly lit, 56 pixels wide or more. No image is stored.
+With a broker configured the record goes onto the gallery's topic, and every worker matches within a second; else
+into the local folder. Good photos show one face, from the front, sharp and evenly lit, 56 pixels wide or more. No image is stored.
 Exit code 0: enrolled; 1: every photo was refused; 2: wrong arguments."""
     parser.set_defaults(run=run)
 
@@ -53,16 +55,17 @@ def run(options: argparse.Namespace) -> int:
     """Enrol; photos that are refused don't stop the others."""
     check_person_id(options.person)
     settings = settings_of(options, gallery__dir=options.gallery)
+    paths = photo_paths(options.photos)
     loaded = open_models(settings)
-    gallery = FolderGallery(settings.gallery.dir)
     now = datetime.now(UTC)
-    templates, refused = templates_of(photo_paths(options.photos), settings, loaded, now)
-    accepted = [template for _, template in templates]
-    alike: list[str] = []
-    if accepted:
-        alike = look_alikes(options.person, accepted, settings, loaded, gallery, now)
-        gallery.put(_record(options, accepted, gallery.get(options.person), now))
-    _report(options, templates, refused, alike)
+    with closing(open_people(settings, options.gallery)) as gallery:
+        templates, refused = templates_of(paths, settings, loaded, now)
+        accepted = [template for _, template in templates]
+        alike: list[str] = []
+        if accepted:
+            alike = look_alikes(options.person, accepted, settings, loaded, gallery, now)
+            gallery.put(_record(options, accepted, gallery.get(options.person), now))
+        _report(options, templates, refused, alike, gallery.where)
     return 0 if accepted else 1
 
 
@@ -100,7 +103,7 @@ def look_alikes(
     templates: list[StoredTemplate],
     settings: Settings,
     loaded: Loaded,
-    gallery: FolderGallery,
+    gallery: People,
     now: datetime,
 ) -> list[str]:
     """People already enrolled who look like the new one: strangers who would be taken for each other."""
@@ -148,6 +151,7 @@ def _report(
     templates: list[tuple[Path, StoredTemplate]],
     refused: list[tuple[Path, PhotoRefused]],
     alike: list[str],
+    where: str,
 ) -> None:
     if options.json:
         print_json(
@@ -156,6 +160,7 @@ def _report(
                 "enrolled": [{"photo": str(p), "quality": t.quality.model_dump()} for p, t in templates],
                 "refused": [{"photo": str(p), "reason": e.reason, "message": str(e)} for p, e in refused],
                 "look_alikes": alike,
+                "gallery": where if templates else None,
             }
         )
         return
@@ -166,6 +171,7 @@ def _report(
         )
     for path, error in refused:
         print(f"{path}: refused, {error.reason}: {error}")
-    print(f"{options.person}: {len(templates)} photos enrolled, {len(refused)} refused")
+    written = f", in {where}" if templates else ""
+    print(f"{options.person}: {len(templates)} photos enrolled, {len(refused)} refused{written}")
     for other in alike:
         print(f"warning: {options.person} looks like {other}: check that they are two people, and add photos of both")

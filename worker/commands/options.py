@@ -2,10 +2,15 @@
 
 import argparse
 import json
+import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from worker.errors import BadMessage, InvalidSettings
 from worker.settings import Settings, load_settings
+from worker.transport.codec import camera_from_key
+from worker.types import MICROSECONDS
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -22,3 +27,26 @@ def settings_of(options: argparse.Namespace, **overrides: Any) -> Settings:
 def print_json(value: object) -> None:
     """For scripts: one JSON document on standard output."""
     print(json.dumps(value, indent=2, default=str))
+
+
+def time_of(text: str, option: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time; without a zone it is UTC. Raises ``InvalidSettings``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidSettings(f"{option} is {text!r}: expected a time such as 2026-01-31T08:00:00Z") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * MICROSECONDS)
+
+
+def camera_id(text: str) -> str:
+    """A camera's id as it may be a record's key. Raises ``InvalidSettings``."""
+    try:
+        return camera_from_key(text.encode("utf-8", "surrogateescape"))
+    except BadMessage as error:
+        raise InvalidSettings(f"--camera is {text!r}: {error}") from error
+
+
+def quiet_kafka() -> None:
+    """Keep the client's own warnings off the terminal: what matters is said in our words, once."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())

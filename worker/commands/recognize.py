@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worker.assemble import Loaded, open_models
 from worker.commands.enroll import templates_of
-from worker.commands.options import add_settings, print_json, settings_of
+from worker.commands.options import add_settings, print_json, settings_of, time_of
 from worker.errors import InvalidSettings
 from worker.gallery.folder import FolderGallery
 from worker.gallery.records import PersonRecord, check_person_id
@@ -19,7 +19,6 @@ from worker.reporting.files import Report, ReportOptions
 from worker.reporting.terminal import print_summary
 from worker.settings import Settings
 from worker.sources import Source, image_files, open_source
-from worker.types import MICROSECONDS
 
 EPOCH = "2000-01-01T00:00:00Z"
 
@@ -57,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Enrol, play, report."""
     settings = settings_of(options)
     source = open_source(options.source, options.fps)
-    start_us = start_time(options.start)
+    start_us = time_of(options.start, "--start")
     loaded = open_models(settings)
     console = Console(stderr=True)
     with TemporaryDirectory() as scratch:
@@ -76,16 +75,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         print_summary(report.tracks(), report.last_events(), played, options.out, Console())
     return 0
-
-
-def start_time(text: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time. Raises ``InvalidSettings``."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidSettings(f"--start is {text!r}: expected a time such as 2026-01-31T08:00:00Z") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * MICROSECONDS)
 
 
 def enrol_folder(folder: Path, people: FolderGallery, settings: Settings, loaded: Loaded, console: Console) -> None:

@@ -1,30 +1,31 @@
-"""``faceline schemas``: the JSON Schemas of everything that crosses the edge."""
+"""``faceline schemas``: the JSON Schemas and the AsyncAPI document of everything that crosses the edge."""
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel
+import yaml
 
-from worker.gallery.records import PersonRecord
-from worker.messages import IdentityEvent, TrackSummary
+from worker.commands.options import add_settings, settings_of
+from worker.contracts.asyncapi import document
+from worker.contracts.catalogue import models
+from worker.contracts.schema import schema
+from worker.settings import Settings
 
-SCHEMAS: dict[str, type[BaseModel]] = {
-    "identity-event.v1.json": IdentityEvent,
-    "person-record.v1.json": PersonRecord,
-    "track-summary.v1.json": TrackSummary,
-}
-"""By file name. The number is the major version: within it, what was released goes on validating."""
+ASYNCAPI = "asyncapi.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
+    add_settings(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write one file a schema here (default: print them all)"
+        "--out", type=Path, metavar="DIR", help="write one file a schema here (default: print the schemas)"
     )
-    parser.epilog = """examples:
+    parser.epilog = """The AsyncAPI document tells the topics, brokers and security of your settings, without secrets.
+
+examples:
   faceline schemas --out schemas/
+  faceline schemas --config faceline.yaml --out contract/
   faceline schemas | jq '."identity-event.v1.json".properties'"""
     parser.set_defaults(run=run)
 
@@ -32,25 +33,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write or print."""
     if options.out is None:
-        print(json.dumps({name: schema(model) for name, model in SCHEMAS.items()}, indent=2))
+        print(json.dumps({name: schema(model) for name, model in models().items()}, indent=2))
         return 0
+    settings = settings_of(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, model in SCHEMAS.items():
-        (options.out / name).write_text(json.dumps(schema(model), indent=2, ensure_ascii=False) + "\n")
+    for name, text in files(settings).items():
+        (options.out / name).write_text(text)
     return 0
 
 
-def schema(model: type[BaseModel]) -> dict[str, object]:
-    """JSON Schema, draft 2020-12, of what ``model`` writes.
+def files(settings: Settings) -> dict[str, str]:
+    """Text by file name."""
+    written = {name: json.dumps(schema(model), indent=2, ensure_ascii=False) + "\n" for name, model in models().items()}
+    text = yaml.dump(document(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    written[ASYNCAPI] = str(text)
+    return written
 
-    Open: a later version of the same major number may add fields, and readers pass over what they don't know.
-    """
-    described: dict[str, object] = opened(model.model_json_schema(mode="serialization"))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+class _Dumper(yaml.SafeDumper):
+    """Paragraphs as they are read."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
-def opened(node: Any) -> Any:
-    """The same schema without ``additionalProperties: false``."""
-    if isinstance(node, dict):
-        return {key: opened(value) for key, value in node.items() if (key, value) != ("additionalProperties", False)}
-    return [opened(value) for value in node] if isinstance(node, list) else node
+_Dumper.add_representer(str, _Dumper.represent_str)

@@ -1,5 +1,6 @@
 """The gallery as a local folder: one JSON file a person, written whole or not at all."""
 
+import logging
 import os
 import tempfile
 from contextlib import suppress
@@ -9,6 +10,10 @@ from pydantic import ValidationError
 
 from worker.errors import FacelineError
 from worker.gallery.records import PersonRecord, check_person_id
+from worker.gallery.source import SourceStatus
+from worker.transport.log import Message
+
+logger = logging.getLogger(__name__)
 
 
 class FolderGallery:
@@ -16,27 +21,42 @@ class FolderGallery:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._good: dict[Path, PersonRecord] = {}  # as last read
+        self._told: set[str] = set()
+
+    @property
+    def where(self) -> str:
+        """In words, for messages."""
+        return str(self.folder)
 
     def read(self) -> tuple[PersonRecord, ...]:
-        """Everything. Raises ``FacelineError`` that names a file which is no record."""
-        records = []
-        for path in sorted(self.folder.glob("*.json")):
+        """Everyone, in order of ids. Raises ``FacelineError`` that names a file which is no record."""
+        return self._read(strict=True)
+
+    def follow(self) -> tuple[PersonRecord, ...]:
+        """The same; the last good version stands in for a file that was damaged meanwhile, which is logged once."""
+        return self._read(strict=False)
+
+    def _read(self, *, strict: bool) -> tuple[PersonRecord, ...]:
+        good: dict[Path, PersonRecord] = {}
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: path.stem):
             try:
-                content = path.read_bytes()
-                record = PersonRecord.model_validate_json(content)
+                good[path] = _load(path)
             except FileNotFoundError:
                 continue  # forgotten since the folder was listed
-            except ValidationError as error:
-                raise FacelineError(
-                    f"{path} is not a gallery record ({error.error_count()} things wrong, first: "
-                    f"{error.errors()[0]['msg']}): restore it or delete it"
-                ) from error
-            if record.person_id != path.stem:
-                raise FacelineError(
-                    f"{path} holds the record of {record.person_id!r}: name it {record.person_id}.json or delete it"
-                )
-            records.append(record)
-        return tuple(records)
+            except FacelineError as error:
+                if strict:
+                    raise
+                self._tell(str(error))
+                if path in self._good:
+                    good[path] = self._good[path]
+        self._good = good
+        return tuple(good.values())
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self._told:
+            self._told.add(problem)
+            logger.warning("what was last known of this person stays in force: %s", problem)
 
     def stamp(self) -> tuple[tuple[str, int, int, int], ...]:
         """Changes when any record does: names, times of change, sizes and inodes (a clock may tick too rarely)."""
@@ -77,5 +97,36 @@ class FolderGallery:
             return False
         return True
 
+    def acknowledgements(self, worker: str) -> list[Message]:
+        """None: nobody waits for them."""
+        return []
+
+    def status(self) -> SourceStatus:
+        """Always fresh."""
+        return SourceStatus()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _path(self, person_id: str) -> Path:
         return self.folder / f"{check_person_id(person_id)}.json"
+
+
+def _load(path: Path) -> PersonRecord:
+    """The record in a file. Raises ``FacelineError``, and ``FileNotFoundError`` where it has gone."""
+    try:
+        record = PersonRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise FacelineError(
+            f"{path} is not a gallery record ({error.error_count()} things wrong, first: "
+            f"{error.errors()[0]['msg']}): restore it or delete it"
+        ) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FacelineError(f"{path} can't be read ({error.strerror}): let this user read it") from error
+    if record.person_id != path.stem:
+        raise FacelineError(
+            f"{path} holds the record of {record.person_id!r}: name it {record.person_id}.json or delete it"
+        )
+    return record

@@ -74,3 +74,8 @@ def said(event: IdentityEvent) -> str:
     if event.kind == "revised":
         return f"now {identity.person_id}"
     return name_of(identity)
+
+
+def printable(text: str) -> str:
+    """The text on one line, without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

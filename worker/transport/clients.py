@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,15 @@ def open_producer(settings: KafkaSettings, **config: Any) -> KafkaProducer:
     merged = {**_common(settings), **base, **_options(settings.producer_options, KafkaProducer, settings), **config}
     opened: KafkaProducer = _open(KafkaProducer, merged, "writing to Kafka")
     return opened
+
+
+def close_producer(producer: KafkaProducer, *, give_up: bool) -> None:
+    """Close; with ``give_up`` at once, failing what isn't written. Otherwise that is waited for, up to five seconds."""
+    if give_up:
+        # close() alone flushes first, raises where that takes too long, and leaves its thread running.
+        producer._sender.force_close()
+    with suppress(kafka_errors.KafkaError):
+        producer.close(timeout=5)
 
 
 def open_admin(settings: KafkaSettings) -> KafkaAdminClient:
@@ -171,6 +180,11 @@ def explain(error: BaseException) -> str:
     return _brief(error)
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether no broker answered, so that waiting may cure it; false where one refused us."""
+    return explain(error).endswith(_AWAY)
+
+
 def require_bootstrap(settings: KafkaSettings) -> None:
     """Raise ``InvalidSettings`` where no broker is configured."""
     if not settings.bootstrap_servers:
@@ -262,6 +276,7 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
     return f"the broker's certificate is refused ({reason}): set kafka.ssl_cafile to the authority that signed it"
 
 
+_AWAY = "no broker answers there: check that it runs, kafka.bootstrap_servers, and the network between"
 # The first that fits: by the name of a class, or by words of the text where the library has no class for it.
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -318,6 +333,6 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("NoBrokersAvailable", "KafkaConnectionError", "ConnectionRefusedError", "NodeNotReadyError",
          "KafkaTimeoutError", "CoordinatorNotAvailableError"),
-        "no broker answers there: check that it runs, kafka.bootstrap_servers, and the network between",
+        _AWAY,
     ),
 )  # fmt: skip

@@ -14,7 +14,20 @@ from worker.transport.log import Headers, Message, Record
 from worker.types import FrameRef
 
 SOURCE = "/faceline"
+DLQ_ATTEMPTS = "dlq_attempts"
+DLQ_REFERENCE = "dlq_reference"
+DLQ_BYTES = "dlq_bytes"
+_DLQ_HEADERS = frozenset(
+    {
+        *("dlq_topic", "dlq_partition", "dlq_offset", "dlq_timestamp", "dlq_stage", "dlq_reason", "dlq_error"),
+        *("dlq_message", DLQ_ATTEMPTS, DLQ_REFERENCE, DLQ_BYTES),
+    }
+)
+_COUNT = re.compile(rb"[1-9][0-9]{0,5}")
 _MAX_CAMERA_BYTES = 128
+# Of Kafka's record format 2: a batch's header has 61 bytes; a record's lengths and deltas up to 5 or 10 each.
+_RECORD_BYTES = 61 + 36
+_HEADER_BYTES = 10
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES_US = range(253_402_300_800_000_000)
@@ -33,7 +46,7 @@ def frame_from_record(record: Record, partition_time_us: int | None) -> FrameIn:
     capture_us, malformed = _capture_time(headers, record.timestamp_us)
     traceparent = _text(headers.get("traceparent"))
     return FrameIn(
-        ref=FrameRef(_camera(record.key), record.topic_id, record.partition, record.offset, capture_us),
+        ref=FrameRef(camera_from_key(record.key), record.topic_id, record.partition, record.offset, capture_us),
         record_time_us=record.timestamp_us,
         value=record.value,
         partition_time_us=partition_time_us,
@@ -74,8 +87,12 @@ def message_from_event(event: IdentityEvent, topic: str, recorded_us: int, trace
     return Message(topic, event.camera.encode(), event.model_dump_json().encode(), _encode(headers))
 
 
-def dead_letter(record: Record, error: BadMessage, topic: str) -> Message:
-    """A record that can never be processed, as it came, with its coordinates and the reason."""
+def dead_letter(record: Record, error: BadMessage, topic: str, max_bytes: int | None = None) -> Message:
+    """A record that can never be processed, as it came, with its coordinates, the reason and how often it was tried.
+
+    Where that record would have more than ``max_bytes``, the letter is a reference: no value, and headers that tell how
+    large the original is and where it stands. A reference keeps the key where it can be a camera's id.
+    """
     described = {
         "dlq_topic": record.topic,
         "dlq_partition": str(record.partition),
@@ -85,12 +102,40 @@ def dead_letter(record: Record, error: BadMessage, topic: str) -> Message:
         "dlq_reason": error.reason,
         "dlq_error": type(error).__name__,
         "dlq_message": str(error)[:500],
-        "dlq_attempts": "1",
+        DLQ_ATTEMPTS: str(_attempts(record.headers)),
     }
-    return Message(topic, record.key, record.value, record.headers + _encode(described))
+    kept = original_headers(record.headers)
+    whole = Message(topic, record.key, record.value, kept + _encode(described))
+    if max_bytes is None or record_bytes(whole.key, whole.value, whole.headers) <= max_bytes:
+        return whole
+    described |= {DLQ_REFERENCE: "1", DLQ_BYTES: str(content_bytes(record.key, record.value, kept))}
+    key = record.key if record.key and len(record.key) <= _MAX_CAMERA_BYTES else None
+    return Message(topic, key, None, _encode(described))
 
 
-def _camera(key: bytes | None) -> str:
+def original_headers(headers: Headers) -> Headers:
+    """Without those that dead letters add."""
+    return tuple((name, value) for name, value in headers if name not in _DLQ_HEADERS)
+
+
+def content_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of key, value and headers."""
+    return len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(data) for name, data in headers)
+
+
+def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """At most so many bytes has a batch with this record alone: what a topic's max.message.bytes is compared with."""
+    return content_bytes(key, value, headers) + _RECORD_BYTES + _HEADER_BYTES * len(headers)
+
+
+def _attempts(headers: Headers) -> int:
+    """How often the record has been tried: a re-published one says which time it is."""
+    claimed = dict(headers).get(DLQ_ATTEMPTS, b"1")
+    return int(claimed) if _COUNT.fullmatch(claimed) else 1
+
+
+def camera_from_key(key: bytes | None) -> str:
+    """The camera's id. Raises ``BadMessage`` where the key can't be one."""
     if not key:
         raise BadMessage("missing_key", "the record has no key: expected the camera's id", "codec")
     if len(key) > _MAX_CAMERA_BYTES:

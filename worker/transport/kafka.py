@@ -21,12 +21,12 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
 from worker.transport.clients import explain, explained, open_admin, open_consumer, open_producer
-from worker.transport.log import PARTITION_KEY, Batch, Message, Record, Snapshot
+from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
 
 logger = logging.getLogger(__name__)
 
-_SLICE_SECONDS = 0.05
+_SLICE_SECONDS = 0.2
 _CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
 _MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
                     kafka_errors.IllegalGenerationError, kafka_errors.RebalanceInProgressError)  # fmt: skip
@@ -126,14 +126,13 @@ class KafkaTransport:
             raise ValueError(f"partition {partition} isn't assigned to {self.name}: wait until it is gained")
         if partition in self._stale or self._is_changing():
             return None
-        timeout_ms = round(self._settings.request_timeout_seconds * 1000)
         try:
-            offset = self._consumer.committed(self._home(partition), timeout_ms=timeout_ms)
+            committed = self._committed(partition)
             first = self._consumer.beginning_offsets([self._home(partition)])[self._home(partition)]
-            offset = first if offset is None else max(offset, first)  # retention may have gone further
             entries = self._read_state(partition)
-            if entries is None or self._is_changing():
-                return None
+            if entries is None or self._is_changing() or self._committed(partition) != committed:
+                return None  # the last: this member was put out and doesn't know yet, and the new owner commits
+            offset = first if committed is None else max(committed, first)  # retention may have gone further
             self._consumer.seek(self._home(partition), offset)
             self._consumer.resume(self._home(partition))
         except kafka_errors.UnknownTopicOrPartitionError as error:
@@ -145,6 +144,11 @@ class KafkaTransport:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
         self._positions.setdefault(partition, offset)
         return Snapshot(partition, offset, entries)
+
+    def _committed(self, partition: int) -> int | None:
+        timeout_ms = round(self._settings.request_timeout_seconds * 1000)
+        offset: int | None = self._consumer.committed(self._home(partition), timeout_ms=timeout_ms)
+        return offset
 
     def _read_state(self, partition: int) -> dict[str, bytes] | None:
         """The newest value of every key; None where a transaction is still open before the end."""
@@ -181,10 +185,9 @@ class KafkaTransport:
         """See ``Transport``. Where it isn't transactional: outputs, then snapshots, then offsets, each acknowledged."""
         polled, membership, self._batch = self._batch, self._membership, None
         try:
-            if batch.generation < 0 or membership is None or batch.generation != membership.generation_id:
+            if batch is not polled or batch.generation < 0:
+                # The number alone wouldn't tell: a lost membership goes on under it until a heartbeat is answered.
                 raise Fenced(f"{self.name} commits a batch of generation {batch.generation}: drop it, and all state")
-            if batch is not polled:
-                raise ValueError("this batch was committed or aborted before: commit what the last poll returned")
             if not snapshots.keys() <= self._positions.keys():
                 raise ValueError(f"snapshots of partitions {sorted(snapshots)}, restored are {sorted(self._positions)}")
             write = self._write_transaction if self._transactional else self._write_in_order
@@ -195,7 +198,7 @@ class KafkaTransport:
             raise self._meaning(error) from error
 
     def _offsets(self, batch: Batch, snapshots: Iterable[int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Where the group goes on. A commit without records sends where it stands, or a zombie's would not be fenced."""
+        """Where the group goes on; without records where it stands, since offsets are what a zombie is fenced by."""
         moved = {record.partition: record.offset + 1 for record in batch.records}
         if not moved:
             moved = {number: self._positions[number] for number in list(snapshots) or self._positions}
@@ -401,13 +404,15 @@ class KafkaTransport:
                 client_id=self.name,
                 group_instance_id=settings.group_instance_id,
                 session_timeout_ms=round(settings.session_timeout_seconds * 1000),
-                heartbeat_interval_ms=round(settings.session_timeout_seconds * 250),
+                heartbeat_interval_ms=round(min(settings.session_timeout_seconds * 250, 1000)),
                 max_poll_interval_ms=round(settings.max_poll_interval_seconds * 1000),
+                metadata_max_age_ms=5000,  # how soon a partition that is added gets its worker
                 partition_assignment_strategy=[CooperativeStickyAssignor],
             )
         )
         with explained(f"subscribing to {self._frames}"):
             self._check_topic()
+            self._consumer.partitions_for_topic(self._frames)  # who leads a group without knowing this assigns nothing
             self._consumer.subscribe([self._frames], listener=_Listener(self._on_gained, self._on_lost))
 
     def _own(self, consumer: KafkaConsumer) -> KafkaConsumer:
@@ -443,7 +448,7 @@ class KafkaTransport:
         return TopicPartition(self._frames, partition)
 
 
-class _Listener(ConsumerRebalanceListener):
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """Hands rebalances on."""
 
     def __init__(self, gained: Callable[..., None], lost: Callable[..., None]) -> None:

@@ -96,9 +96,9 @@ class Transport(Protocol):
     ) -> None:
         """Write outputs, snapshots (by partition and camera; None is a tombstone) and the batch's offsets, or nothing.
 
-        Returns when subscribers who read committed records can see them. Raises ``Fenced`` where the batch's
-        generation is no longer the group's: then nothing was written. Raises ``Retryable`` where the log failed: then
-        all was written or nothing. Either way everything assigned is restored anew.
+        Returns when that is decided: who reads committed records sees them at once, or milliseconds later. Raises
+        ``Fenced`` where the batch's generation is no longer the group's: then nothing was written. Raises ``Retryable``
+        where the log failed: then all was written or nothing. Either way everything assigned is restored anew.
         """
         ...
 

@@ -24,10 +24,13 @@ class TopicReader:
     Raises ``Retryable`` where the broker fails or the topic is missing.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, partitions: set[int] | None = None) -> None:
+    def __init__(
+        self, settings: KafkaSettings, topic: str, partitions: set[int] | None = None, wait_ms: int = 100
+    ) -> None:
+        """``wait_ms``: how long the broker may hold a fetch back for records to come."""
         self.topic = topic
         self._timeout_seconds = settings.request_timeout_seconds
-        self._consumer = open_consumer(settings, group_id=None)
+        self._consumer = open_consumer(settings, group_id=None, fetch_max_wait_ms=wait_ms)
         try:
             with explained(f"reading topic {topic}"):
                 found = self._consumer.partitions_for_topic(topic)
@@ -68,17 +71,24 @@ class TopicReader:
             at = found.get(home)
             self._consumer.seek(home, ends[home] if at is None else at.offset)
 
-    def ends(self) -> dict[int, int]:
-        """By partition, the offset after its last committed record."""
-        return {home.partition: offset for home, offset in self._offsets(beginning=False).items()}
+    def ends(self, timeout_seconds: float | None = None) -> dict[int, int]:
+        """By partition, the offset after its last committed record. Blocks up to the time of a request, or as given.
+
+        Raises ``Retryable``. The broker answers in order: what it sent for an earlier poll is here afterwards.
+        """
+        return {home.partition: offset for home, offset in self._offsets(False, timeout_seconds).items()}
 
     def beginnings(self) -> dict[int, int]:
         """By partition, the offset of its oldest record."""
         return {home.partition: offset for home, offset in self._offsets(beginning=True).items()}
 
     def read_to_end(self, ends: Mapping[int, int] | None = None) -> Iterator[Record]:
-        """Records up to ``ends`` (default: as they are now), in order within a partition."""
+        """Records up to ``ends`` (default: as they are now), in order within a partition. Then don't go on reading."""
         ends = self.ends() if ends is None else ends
+        yield from (record for record in self.read_past(ends) if record.offset < ends.get(record.partition, 0))
+
+    def read_past(self, ends: Mapping[int, int]) -> Iterator[Record]:
+        """Records until ``ends`` are passed, and what came along beyond them: for those who go on with ``poll``."""
         deadline = time.monotonic() + self._timeout_seconds
         while any(self.position(partition) < end for partition, end in ends.items()):
             records = self.poll(_POLL_SECONDS)
@@ -86,13 +96,14 @@ class TopicReader:
                 deadline = time.monotonic() + self._timeout_seconds
             elif time.monotonic() > deadline:
                 raise Retryable(f"reading topic {self.topic}: nothing came for {self._timeout_seconds:g} s: try again")
-            yield from (record for record in records if record.offset < ends.get(record.partition, 0))
+            yield from records
 
-    def position(self, partition: int) -> int:
-        """The offset at which a partition goes on; past transaction markers too."""
+    def position(self, partition: int, timeout_seconds: float | None = None) -> int:
+        """The offset at which a partition goes on; past transaction markers too. Blocks as ``ends`` does."""
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         with explained(f"reading topic {self.topic}"):
-            timeout_ms = round(self._timeout_seconds * 1000)
-            return int(self._consumer.position(TopicPartition(self.topic, partition), timeout_ms=timeout_ms) or 0)
+            found = self._consumer.position(TopicPartition(self.topic, partition), timeout_ms=round(seconds * 1000))
+        return int(found or 0)
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         """What comes within the time; may be nothing."""
@@ -110,11 +121,11 @@ class TopicReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _offsets(self, *, beginning: bool) -> dict[TopicPartition, int]:
+    def _offsets(self, beginning: bool, timeout_seconds: float | None = None) -> dict[TopicPartition, int]:
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        ask = self._consumer.beginning_offsets if beginning else self._consumer.end_offsets
         with explained(f"reading topic {self.topic}"):
-            if beginning:
-                return dict(self._consumer.beginning_offsets(self._homes))
-            return dict(self._consumer.end_offsets(self._homes))
+            return dict(ask(self._homes, timeout_ms=round(seconds * 1000)))
 
 
 def as_record(record: ConsumerRecord, topic_id: str = "") -> Record:

@@ -52,6 +52,7 @@ def specs(settings: Settings, partitions: int = 6) -> tuple[TopicSpec, ...]:
         TopicSpec(names.dead_letters, "dead_letters", 0, {"retention.ms": str(DAY_MS), "max.message.bytes": largest}),
         TopicSpec(names.state, "state", 0, compacted),
         TopicSpec(names.gallery, "gallery", 1, {**compacted, "segment.ms": str(HOUR_MS)}),
+        TopicSpec(names.receipts, "receipts", 1, {"retention.ms": str(30 * DAY_MS)}),
     )
 
 

@@ -1,0 +1,1 @@
+"""What crosses the edge, for machines to read: JSON Schemas of values and headers, and the AsyncAPI document."""
