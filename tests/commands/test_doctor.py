@@ -105,7 +105,7 @@ def test_before_and_after_the_topics_are_created(faceline: Run, connected: Setti
     """Missing topics are told with the command; after it a worker could start."""
     before = faceline("doctor", "--json")
     assert before.code == 1
-    assert text_of(before, "topics").count("missing: run 'faceline topics create'") == 5
+    assert text_of(before, "topics").count("missing: run 'faceline topics create'") == 6
     assert faceline("topics", "create", "--partitions", 2).code == 0
     after = faceline("doctor", "--json")
     assert after.code == 0, after.out

@@ -22,14 +22,14 @@ def test_check_create_check(faceline: Run, connected: Settings) -> None:
     """Fails while topics are missing, creates them once, then all is well."""
     missing = faceline("topics", "check")
     assert missing.code == 1
-    assert missing.out.count("✗") == 5 and missing.out.count("run 'faceline topics create'") == 5
+    assert missing.out.count("✗") == 6 and missing.out.count("run 'faceline topics create'") == 6
     done = faceline("topics", "create", "--partitions", 3)
     assert done.code == 0
     assert f"{connected.topics.frames}: created with 3 partitions" in done.out.splitlines()
     assert f"{connected.topics.gallery}: created with 1 partition" in done.out.splitlines()
     assert faceline("topics", "create").out == "nothing to do: every topic is there\n"
     well = faceline("topics", "check")
-    assert (well.code, well.out) == (0, "✓ all 5 topics are as they should be\n")
+    assert (well.code, well.out) == (0, "✓ all 6 topics are as they should be\n")
     assert faceline("topics", "check", "--json").json == []
 
 
