@@ -63,6 +63,7 @@ class Step:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     num_dead_letters: int = 0
     shed_embeddings: int = 0  # shed frames are an outcome
+    generation: int = -1  # of the membership in the group; negative: none
     gained: frozenset[int] = frozenset()  # partitions
     lost: frozenset[int] = frozenset()
     restored: Mapping[int, float] = field(default_factory=dict)  # seconds that it took, by partition
@@ -132,10 +133,11 @@ class Service:
             self._partitions.follow(batch.lost, batch.gained)
             restored = self._restore()
             step = self._work(batch) if batch.records else self._idle(batch)
-            return replace(step, gained=batch.gained, lost=batch.lost, restored=restored)
+            return replace(step, generation=batch.generation, gained=batch.gained, lost=batch.lost, restored=restored)
         except Retryable as error:
             self._give_up(batch)
             return Step(
+                generation=batch.generation,
                 gained=batch.gained,
                 lost=batch.lost,
                 restored=restored,
