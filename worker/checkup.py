@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import Empty, Queue
@@ -100,7 +101,8 @@ class Checkup:
     def _gallery(self) -> list[Check]:
         if self._loaded is None:
             return [Check("gallery", "skipped", "not read without models")]
-        view = open_gallery(self._settings, self._loaded).view(datetime.now(UTC))
+        with closing(open_gallery(self._settings, self._loaded)) as gallery:
+            view = gallery.view(datetime.now(UTC))
         number = len(view.person_ids)
         notes = [Check("gallery", "warning", note) for note in view.notes]
         if not number:

@@ -12,6 +12,7 @@ from tests.kafka.conftest import SINGLE, WORKER, as_user, user_without
 from worker.errors import Retryable
 from worker.settings import Settings
 from worker.transport.clients import NotAllowed, explained, open_admin, open_consumer, open_producer
+from worker.transport.groups import GroupReader
 from worker.transport.inquiry import group, lacking
 from worker.transport.reading import TopicReader
 from worker.transport.rights import Right
@@ -52,7 +53,8 @@ def work(settings: Settings) -> int:
             found = consumer.poll(timeout_ms=500)
         producer.begin_transaction()
         sent = [
-            producer.send(topic, b"{}", key=b"camera-1") for topic in (topics.events, topics.dead_letters, topics.state)
+            producer.send(topic, b"{}", key=b"camera-1")
+            for topic in (topics.events, topics.dead_letters, topics.state, topics.receipts)
         ]
         producer.flush(timeout=10)
         for each in sent:
@@ -142,9 +144,12 @@ def test_an_operator_may_enrol_and_look(secure: SecureBroker) -> None:
     settings = as_user(secure, "operator")
     topics = settings.topics
     send(settings, topics.gallery, b"{}")
-    for topic in (topics.gallery, topics.events, topics.dead_letters):
+    for topic in (topics.gallery, topics.events, topics.dead_letters, topics.receipts):
         with closing(TopicReader(settings.kafka, topic)) as opened:
             list(opened.read_to_end())
+    send(settings, topics.receipts, b"{}")
+    with closing(GroupReader(settings)) as workers:
+        assert workers.members() == frozenset()
     with pytest.raises(Retryable, match=topics.frames):
         reader(settings)
 
@@ -160,9 +165,9 @@ def test_what_a_worker_cannot_see_of_topics(secure: SecureBroker) -> None:
     """It isn't shown settings, and that is said; whoever has no rights is told of each topic."""
     (finding,) = check(as_user(secure, "worker"))
     assert not finding.fatal and "DESCRIBE_CONFIGS" in finding.text
-    assert finding.topic.count("least.") == 5
+    assert finding.topic.count("least.") == 6
     findings = check(as_user(secure, "nobody"))
-    assert len(findings) == 5 and all(each.fatal and "rights" in each.text for each in findings)
+    assert len(findings) == 6 and all(each.fatal and "rights" in each.text for each in findings)
 
 
 def test_nobody_lacks_everything(secure: SecureBroker) -> None:

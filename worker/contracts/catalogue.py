@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from worker.contracts import examples
 from worker.contracts.headers import CloudEventHeaders, DeadLetterHeaders, EventHeaders, FrameHeaders
+from worker.gallery.receipts import GalleryApplied, PersonForgotten
 from worker.gallery.records import PersonRecord
 from worker.messages import IdentityEvent, TrackSummary
 
@@ -46,6 +47,10 @@ CONTRACTS: tuple[Contract, ...] = (
     Contract("identity-event.v1", IdentityEvent, "events", "Identity event", headers=EventHeaders,
              examples=examples.events),
     Contract("person-record.v1", PersonRecord, "gallery", "Person", headers=CloudEventHeaders),
+    Contract("gallery-applied.v1", GalleryApplied, "receipts", "Acknowledgement", headers=CloudEventHeaders,
+             examples=examples.acknowledgements),
+    Contract("person-forgotten.v1", PersonForgotten, "receipts", "Receipt", headers=CloudEventHeaders,
+             examples=examples.receipts),
     Contract("dead-letter.v1", None, "dead_letters", "Dead letter", "application/octet-stream", DeadLetterHeaders,
              "The value of the record that was refused, byte for byte, or nothing where it is only referred to.",
              examples.dead_letters),
@@ -87,6 +92,13 @@ CHANNELS: dict[str, Channel] = {
         "person everywhere. Values are sealed (AES-GCM) where a key is configured.",
         "the person's id",
         ("receive",),
+    ),
+    "receipts": Channel(
+        "Who has forgotten whom",
+        "Every worker acknowledges a tombstone of the gallery's topic by its offset; 'faceline forget' waits for them "
+        "and writes a receipt. No person's id is on it. See docs/gallery.md.",
+        "",
+        ("send",),
     ),
 }
 

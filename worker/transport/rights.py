@@ -38,6 +38,7 @@ def rights(role: Role, settings: Settings, group: str = "my-subscriber") -> tupl
             Right("topic", topics.dead_letters, ("WRITE",)),
             Right("topic", topics.state, ("READ", "WRITE")),
             Right("topic", topics.gallery, ("READ",)),
+            Right("topic", topics.receipts, ("WRITE",)),
             Right("group", application, ("READ",)),
             Right("transactional-id", f"{application}-", ("WRITE",), prefixed=True),
         ),
@@ -48,6 +49,8 @@ def rights(role: Role, settings: Settings, group: str = "my-subscriber") -> tupl
         ),
         "operator": (
             Right("topic", topics.gallery, ("READ", "WRITE")),
+            Right("topic", topics.receipts, ("READ", "WRITE")),
+            Right("group", application, ("DESCRIBE",)),
             Right("topic", topics.events, ("READ",)),
             Right("topic", topics.dead_letters, ("READ",)),
         ),
