@@ -169,6 +169,8 @@ def explain(error: BaseException) -> str:
         if cause is not None and cause not in seen:
             seen.append(cause)
             waiting += [cause.__context__, cause.__cause__]
+            # A producer that failed before says so with its first error as an argument.
+            waiting += [each for each in cause.args if isinstance(each, BaseException)]
     for each in seen:
         if isinstance(each, ssl.SSLCertVerificationError):
             return _certificate(each)
