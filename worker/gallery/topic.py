@@ -23,6 +23,7 @@ from worker.transport.codec import SOURCE
 from worker.transport.log import Message, Record
 from worker.transport.reading import TopicReader
 from worker.transport.single import SingleWriter
+from worker.types import MICROSECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class _Ledger:
 
     people: dict[str, PersonRecord] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # keys whose newest record is foreign
-    deletions: list[int] = field(default_factory=list)  # offsets, not yet acknowledged
+    deletions: list[tuple[int, int]] = field(default_factory=list)  # not yet acknowledged: offset, time in microseconds
 
 
 class TopicGallery:
@@ -72,6 +73,8 @@ class TopicGallery:
         except BaseException:
             self.close()
             raise
+        self._opened_at = self._offset
+        self._erasure_seconds: tuple[float, ...] = ()
         self._seen_whole = self._look_at = time.monotonic()
         self._pause_seconds = _LOOK_EVERY_SECONDS
         self._away = False
@@ -141,11 +144,17 @@ class TopicGallery:
         """Of each deletion that ``read`` shows since the last call, the message that says so."""
         now = datetime.now(UTC)
         deletions, self._ledger.deletions = self._ledger.deletions, []
-        return [applied_message(self._receipts, worker, offset, now) for offset in deletions]
+        self._erasure_seconds = tuple(
+            max(0.0, now.timestamp() - time_us / MICROSECONDS)
+            for offset, time_us in deletions
+            if offset >= self._opened_at
+        )
+        return [applied_message(self._receipts, worker, offset, now) for offset, _ in deletions]
 
     def status(self) -> SourceStatus:
         """How far it was read, and how long ago that was everything."""
-        return SourceStatus(self._offset, time.monotonic() - self._seen_whole, self._num_foreign)
+        behind_seconds = time.monotonic() - self._seen_whole
+        return SourceStatus(self._offset, behind_seconds, self._num_foreign, self._erasure_seconds)
 
     def close(self) -> None:
         """Close the connections."""
@@ -199,7 +208,7 @@ class TopicGallery:
         ledger.unreadable.discard(person_id)
         if person is None:
             ledger.people.pop(person_id, None)
-            ledger.deletions.append(record.offset)
+            ledger.deletions.append((record.offset, record.timestamp_us))
         else:
             ledger.people[person_id] = person
 
