@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from worker.assemble import Loaded, open_gallery, open_models
+from worker.assemble import Loaded, open_gallery, open_models, open_people
 from worker.engines.models import load, load_recognizer, manifests
 from worker.errors import FacelineError, ModelError
 from worker.settings import Settings
@@ -101,8 +101,8 @@ class Checkup:
     def _gallery(self) -> list[Check]:
         if self._loaded is None:
             return [Check("gallery", "skipped", "not read without models")]
-        with closing(open_gallery(self._settings, self._loaded)) as gallery:
-            view = gallery.view(datetime.now(UTC))
+        with closing(open_people(self._settings)) as people:
+            view = open_gallery(self._settings, self._loaded, people).view(datetime.now(UTC))
         number = len(view.person_ids)
         notes = [Check("gallery", "warning", note) for note in view.notes]
         if not number:

@@ -146,7 +146,7 @@ def test_deletions_are_acknowledged_once(settings: Settings, gallery_of: Open) -
         told = applied_in(record)
         assert told is not None and (told.worker, told.gallery_offset) == (name, offset)
         # How long it took is told by those who were there: a deletion of yesterday is no measure of today.
-        assert [0 <= seconds < PATIENCE_SECONDS for seconds in gallery.status().erasure_seconds] == [True] * (
+        assert [0 <= seconds < PATIENCE_SECONDS for seconds in gallery.erasure_seconds()] == [True] * (
             gallery is worker
         )
         assert gallery.acknowledgements(name) == []

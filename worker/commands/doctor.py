@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.console import Console
 
 from worker.checkup import MARKS, Check, Checkup
-from worker.commands.options import add_settings, print_json, settings_of
+from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of
 from worker.errors import InvalidSettings
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
@@ -28,6 +28,7 @@ Exit code 1 where anything needed is broken. Nothing is written to any topic."""
 
 def run(options: argparse.Namespace) -> int:
     """Check, print, and say by the exit code whether a worker can run."""
+    quiet_kafka()
     checks: list[Check] = []
     console = Console(soft_wrap=True, highlight=False)
     for check in _checks(options):

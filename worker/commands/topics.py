@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from worker.commands.options import add_settings, print_json, settings_of
+from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of
 from worker.errors import InvalidSettings
 from worker.settings import Settings
 from worker.transport.rights import ROLES, commands, rights
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the action."""
     settings = settings_of(options)
+    quiet_kafka()
     actions = {"create": _create, "check": _check, "rights": _rights}
     return actions[options.action](options, settings)
 

@@ -47,16 +47,16 @@ CONTRACTS: tuple[Contract, ...] = (
     Contract("identity-event.v1", IdentityEvent, "events", "Identity event", headers=EventHeaders,
              examples=examples.events),
     Contract("person-record.v1", PersonRecord, "gallery", "Person", headers=CloudEventHeaders),
-    Contract("gallery-applied.v1", GalleryApplied, "receipts", "Acknowledgement", headers=CloudEventHeaders,
-             examples=examples.acknowledgements),
-    Contract("person-forgotten.v1", PersonForgotten, "receipts", "Receipt", headers=CloudEventHeaders,
-             examples=examples.receipts),
     Contract("dead-letter.v1", None, "dead_letters", "Dead letter", "application/octet-stream", DeadLetterHeaders,
              "The value of the record that was refused, byte for byte, or nothing where it is only referred to.",
              examples.dead_letters),
     Contract("track-state.v1", None, "state", "Snapshot", "application/vnd.msgpack", None,
              "A worker's own: msgpack with a format number (transport/state.py), sealed where a key is configured. "
              "Its layout changes without notice; read identity.events instead."),
+    Contract("gallery-applied.v1", GalleryApplied, "receipts", "Deletion applied", headers=CloudEventHeaders,
+             examples=examples.acknowledgements),
+    Contract("person-forgotten.v1", PersonForgotten, "receipts", "Person forgotten", headers=CloudEventHeaders,
+             examples=examples.receipts),
     Contract("track-summary.v1", TrackSummary, title="Entry of tracks.json"),
 )  # fmt: skip
 
@@ -94,9 +94,8 @@ CHANNELS: dict[str, Channel] = {
         ("receive",),
     ),
     "receipts": Channel(
-        "Who has forgotten whom",
-        "Every worker acknowledges a tombstone of the gallery's topic by its offset; 'faceline forget' waits for them "
-        "and writes a receipt. No person's id is on it. See docs/gallery.md.",
+        "Which deletions every worker has applied",
+        "One partition. Workers acknowledge a deletion; 'faceline forget' writes when the last one did.",
         "",
         ("send",),
     ),

@@ -14,7 +14,6 @@ class SourceStatus:
     offset: int | None = None  # how far the topic was read; a folder has none
     behind_seconds: float = 0.0  # since it was last known to be everything that was written
     num_foreign: int = 0  # records that aren't ours or can't be opened here, passed over since it was opened
-    erasure_seconds: tuple[float, ...] = ()  # of what was last acknowledged: from the deletion to that; not of old ones
 
 
 class PeopleSource(Protocol):
@@ -34,6 +33,10 @@ class PeopleSource(Protocol):
 
     def acknowledgements(self, worker: str) -> list[Message]:
         """For the topic of receipts: each deletion that ``read`` and ``follow`` show since the last call."""
+        ...
+
+    def erasure_seconds(self) -> list[float]:
+        """How long each deletion took to get here, of those acknowledged since the last call."""
         ...
 
     def status(self) -> SourceStatus:

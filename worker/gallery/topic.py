@@ -46,7 +46,7 @@ class _Ledger:
 
     people: dict[str, PersonRecord] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # keys whose newest record is foreign
-    deletions: list[tuple[int, int]] = field(default_factory=list)  # not yet acknowledged: offset, time in microseconds
+    deletions: list[Record] = field(default_factory=list)  # tombstones, not yet acknowledged
 
 
 class TopicGallery:
@@ -61,6 +61,8 @@ class TopicGallery:
         self._kafka = settings.kafka
         self._sealer = open_sealer(settings.encryption)
         self._ledger = _Ledger()
+        self._opened_us = round(time.time() * MICROSECONDS)
+        self._erasure_seconds: list[float] = []
         self._anew: _Ledger | None = None  # read beside the other one, when the topic was made anew
         self._changes = 0
         self._num_foreign = 0
@@ -73,8 +75,6 @@ class TopicGallery:
         except BaseException:
             self.close()
             raise
-        self._opened_at = self._offset
-        self._erasure_seconds: tuple[float, ...] = ()
         self._seen_whole = self._look_at = time.monotonic()
         self._pause_seconds = _LOOK_EVERY_SECONDS
         self._away = False
@@ -144,17 +144,21 @@ class TopicGallery:
         """Of each deletion that ``read`` shows since the last call, the message that says so."""
         now = datetime.now(UTC)
         deletions, self._ledger.deletions = self._ledger.deletions, []
-        self._erasure_seconds = tuple(
-            max(0.0, now.timestamp() - time_us / MICROSECONDS)
-            for offset, time_us in deletions
-            if offset >= self._opened_at
-        )
-        return [applied_message(self._receipts, worker, offset, now) for offset, _ in deletions]
+        self._erasure_seconds += [
+            now.timestamp() - each.timestamp_us / MICROSECONDS
+            for each in deletions
+            if each.timestamp_us >= self._opened_us  # older ones were in force before the first answer
+        ]
+        return [applied_message(self._receipts, worker, each.offset, now) for each in deletions]
+
+    def erasure_seconds(self) -> list[float]:
+        """How long each deletion took to get here, of those acknowledged since the last call."""
+        seconds, self._erasure_seconds = self._erasure_seconds, []
+        return seconds
 
     def status(self) -> SourceStatus:
         """How far it was read, and how long ago that was everything."""
-        behind_seconds = time.monotonic() - self._seen_whole
-        return SourceStatus(self._offset, behind_seconds, self._num_foreign, self._erasure_seconds)
+        return SourceStatus(self._offset, time.monotonic() - self._seen_whole, self._num_foreign)
 
     def close(self) -> None:
         """Close the connections."""
@@ -208,7 +212,7 @@ class TopicGallery:
         ledger.unreadable.discard(person_id)
         if person is None:
             ledger.people.pop(person_id, None)
-            ledger.deletions.append((record.offset, record.timestamp_us))
+            ledger.deletions.append(record)
         else:
             ledger.people[person_id] = person
 

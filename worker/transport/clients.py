@@ -154,32 +154,39 @@ def explained(what: str) -> Iterator[None]:
     """Turn the library's errors into ``Retryable`` (``NotAllowed``) with a line that says what to do."""
     try:
         yield
-    except kafka_errors.AuthorizationError as error:
-        raise NotAllowed(f"{what}: {explain(error)}") from error
     except (kafka_errors.KafkaError, OSError) as error:
-        raise Retryable(f"{what}: {explain(error)}") from error
+        refused = any(isinstance(each, kafka_errors.AuthorizationError) for each in _causes(error))
+        raise (NotAllowed if refused else Retryable)(f"{what}: {explain(error)}") from error
 
 
 def explain(error: BaseException) -> str:
     """An error of the library, of TLS or of a socket in one line with the cure."""
-    seen: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        cause = waiting.pop()
-        if cause is not None and cause not in seen:
-            seen.append(cause)
-            waiting += [cause.__context__, cause.__cause__]
-            # A producer that failed before says so with its first error as an argument.
-            waiting += [each for each in cause.args if isinstance(each, BaseException)]
+    seen = _causes(error)
     for each in seen:
         if isinstance(each, ssl.SSLCertVerificationError):
             return _certificate(each)
-    names = {kind.__name__ for each in seen for kind in type(each).__mro__}
-    text = " ".join(str(each) for each in seen)
     for marks, advice in _ADVICE:
-        if any(mark in names or (" " in mark and mark in text) for mark in marks):
-            return f"{_brief(error)}: {advice}"
+        for each in seen:
+            if _fits(each, marks):
+                return f"{_brief(each)}: {advice}"
     return _brief(error)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what it was raised from, and the errors that it carries; the library wraps in all three ways."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            waiting += [cause.__cause__, cause.__context__, *cause.args]
+    return seen
+
+
+def _fits(error: BaseException, marks: tuple[str, ...]) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return any(mark in names or (" " in mark and mark in str(error)) for mark in marks)
 
 
 def is_outage(error: BaseException) -> bool:
