@@ -212,7 +212,7 @@ def test_foreign_records_hurt_nobody(settings: Settings, gallery_of: Open, caplo
         assert ids(gallery) == ["ann"]
         assert gallery.status().num_foreign == len(foreign)
         assert gallery.status().offset == 1 + len(foreign)
-        reasons = [message.split("passed over: ")[1] for message in caplog.messages]
+        reasons = [message.split("passed over: ")[1] for message in caplog.messages if "passed over: " in message]
     assert len(reasons) == len(set(reasons)) == 5
     assert secret not in caplog.text and "ann" not in caplog.text.replace(str(settings.topics.gallery), "")
     gallery.put(person("ann", name="Ann"))  # mends what others broke
