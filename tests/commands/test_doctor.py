@@ -1,6 +1,5 @@
 """doctor: what is fine, what is broken and how to mend it; never a traceback, never without end."""
 
-import gc
 import threading
 import time
 from contextlib import closing
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.broker.sockets import close_abandoned
 from tests.commands.conftest import Outcome, Run
 from worker.checkup import Check, Checkup, _bounded
 from worker.settings import Settings
@@ -156,7 +156,7 @@ def test_an_unreachable_broker(faceline: Run, monkeypatch: pytest.MonkeyPatch) -
         "broker": "failed", **dict.fromkeys(CLUSTER[1:], "skipped")
     }  # fmt: skip
     assert done.err == ""
-    gc.collect()  # sockets that the library let go of are closed here, not in another test
+    close_abandoned()
 
 
 def test_a_check_that_never_ends_is_given_up() -> None:

@@ -3,13 +3,13 @@
 Users: one for each role, ``nobody``, and for each right of a worker one who has all the others.
 """
 
-import gc
 from collections.abc import Iterator
 
 import pytest
 
 from tests.broker.cluster import NoBroker
 from tests.broker.secure import SecureBroker
+from tests.broker.sockets import close_abandoned
 from worker.settings import ServiceSettings, Settings, TopicSettings
 from worker.transport.rights import ROLES, Right, rights
 from worker.transport.topics import create
@@ -32,12 +32,10 @@ def user_without(right: Right) -> str:
 
 @pytest.fixture(autouse=True)
 def _sockets_of_the_library() -> Iterator[None]:
-    """kafka-python lets go of sockets that never became a connection; Python closes them, here and not in other tests.
-
-    Modules that see refusals ignore the warning about it.
-    """
+    """What one test abandons troubles no other; modules that see refusals ignore the warning while they do."""
+    close_abandoned()
     yield
-    gc.collect()
+    close_abandoned()
 
 
 @pytest.fixture(scope="session")
