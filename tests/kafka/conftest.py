@@ -9,7 +9,7 @@ import pytest
 
 from tests.broker.cluster import NoBroker
 from tests.broker.secure import SecureBroker
-from tests.broker.sockets import close_abandoned
+from tests.broker.sockets import abandoned_sockets
 from worker.settings import ServiceSettings, Settings, TopicSettings
 from worker.transport.rights import ROLES, Right, rights
 from worker.transport.topics import create
@@ -30,12 +30,11 @@ def user_without(right: Right) -> str:
     return f"without-{SINGLE.index(right)}"
 
 
-@pytest.fixture(autouse=True)
-def _sockets_of_the_library() -> Iterator[None]:
-    """What one test abandons troubles no other; modules that see refusals ignore the warning while they do."""
-    close_abandoned()
-    yield
-    close_abandoned()
+@pytest.fixture
+def abandoned() -> Iterator[None]:
+    """For tests in which connections fail."""
+    with abandoned_sockets():
+        yield
 
 
 @pytest.fixture(scope="session")
