@@ -21,7 +21,7 @@ from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import ModelError
 from worker.settings import PREFIX, KafkaSettings, ServiceSettings, Settings, TopicSettings, load_settings
 
-pytest.register_assert_rewrite("tests.engines.contract")
+pytest.register_assert_rewrite("tests.engines.contract", "tests.transport.contract")
 
 TEST_DATA = "FACELINE_TEST_DATA"
 NEED_MODELS = {"detector", "embedder", "loaded", "original_models"}

@@ -13,6 +13,7 @@ from worker.errors import FacelineError
 
 # Modules are imported when their command is chosen, so that --help is quick and serving never sees training.
 COMMANDS = {
+    "run": "serve a Kafka cluster: camera frames in, identity events out",
     "demo": "play a short scene with the built-in models and say where to look",
     "recognize": "name the people in a video or a folder of images",
     "enroll": "add a person to the gallery from photos",

@@ -90,6 +90,13 @@ class EvidenceMessage(_Message):
     box: tuple[float, float, float, float] = Field(description="left, top, width, height in pixels")
 
 
+class ShedMessage(_Message):
+    """Work that was left out for want of time, since the track's event before this one. All zero where nothing was."""
+
+    frames: int = Field(ge=0, description="frames of this camera that were counted and not looked at")
+    embeddings: int = Field(ge=0, description="looks at this track that were due and not taken, as it was confirmed")
+
+
 class ModelsMessage(_Message):
     """First twelve digits of the models' SHA-256."""
 
@@ -145,6 +152,7 @@ class IdentityEvent(_Message):
     follows: str | None = Field(
         description="appeared: the track that this one was split from, departed with reason track_split; else null"
     )
+    shed: ShedMessage = Field(description="what was left out for want of time since the track's event before this one")
     models: ModelsMessage
     gallery_version: str = Field(description="digest of who could be matched, and by which templates")
 
@@ -227,6 +235,7 @@ def to_event(decision: Decision, context: EventContext, gallery_version: str) ->
         reason=decision.reason,
         replaces=None if replaced is None else event_id(context.digest, camera, decision.track_id, replaced),
         follows=decision.follows,
+        shed=ShedMessage(frames=decision.shed[0], embeddings=decision.shed[1]),
         models=context.models,
         gallery_version=gallery_version,
     )

@@ -17,7 +17,7 @@ from worker.engines.engine import Engine
 from worker.errors import BadMessage
 from worker.stages.admit import Admission, AdmitOptions, Clock, admit, is_silent, plausible_time
 from worker.stages.align import align, sharpness
-from worker.stages.decide import DecideOptions, Sighting, Standing, decide, depart
+from worker.stages.decide import DecideOptions, Sighting, Standing, decide, depart, withdraw_erased
 from worker.stages.decode import DecodeOptions, decode
 from worker.stages.detect import DetectOptions, detect
 from worker.stages.embed import embed
@@ -81,6 +81,7 @@ class FrameIn:
     partition_time_us: int | None = None  # newest record timestamp of the partition before this frame
     malformed_time: bool = False  # the claimed capture time could not be read
     traceparent: str | None = None  # W3C trace context, handed on to events
+    shed: bool = False  # the service loop decided that there is no time for it
 
     @property
     def home(self) -> Home:
@@ -100,6 +101,8 @@ class TrackMemory:
     quality: FaceQuality | None = None  # of the latest used frame
     last_used_us: int | None = None
     last: TrackUpdate | None = None
+    shed_embeddings: int = 0  # since the last event
+    shed_frames_told: int = 0  # the camera's shed_frames at the last event
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class CameraState:
     last_frame: FrameRef | None = None
     heard_us: int | None = None  # the partition's time when the camera last sent anything
     frame_size: tuple[int, int] = (1, 1)
+    shed_frames: int = 0
 
     @property
     def is_blank(self) -> bool:
@@ -135,7 +139,7 @@ class TrackView:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What became of one frame: ``processed``, ``late``, or the reason why its bytes were refused."""
+    """What became of one frame: ``processed``, ``late``, ``shed``, or the reason why its bytes were refused."""
 
     frame: FrameIn
     outcome: str
@@ -198,11 +202,17 @@ class Pipeline:
         self._blank = blank_state(models.recognizer)
 
     def process(
-        self, frames: Sequence[FrameIn], states: Mapping[Home, CameraState], gallery: GalleryView
+        self,
+        frames: Sequence[FrameIn],
+        states: Mapping[Home, CameraState],
+        gallery: GalleryView,
+        *,
+        hurried: bool = False,
     ) -> tuple[list[FrameResult], dict[Home, CameraState]]:
         """Results in the order of ``frames``, and the new states of the cameras that they touch.
 
-        Frames of one camera are taken in the order given.
+        Frames of one camera are taken in the order given. ``hurried``: tracks that are named and in no doubt are
+        followed without being looked at again.
         """
         changed: dict[Home, CameraState] = {}
         results: dict[int, FrameResult] = {}
@@ -217,7 +227,7 @@ class Pipeline:
                     work[number] = admitted
                 else:
                     results[number] = admitted
-            self._run_round(list(work.values()), gallery)
+            self._run_round(list(work.values()), gallery, hurried)
             for number, item in work.items():
                 changed[item.frame.home] = item.state
                 results[number] = FrameResult(
@@ -236,6 +246,20 @@ class Pipeline:
         _, told = self.close_all(state, "left")
         return CameraState(), told
 
+    def withdraw_erased(self, state: CameraState, gallery: GalleryView) -> tuple[CameraState, list[Decision]]:
+        """Retract names of people who are no longer in the gallery. Returns ``state`` itself where there are none."""
+        told: list[Decision] = []
+        tracks: list[TrackMemory] = []
+        for memory in state.tracks:
+            standing, said = memory.standing, list[Decision]()
+            if memory.last is not None:
+                standing, said = withdraw_erased(standing, self._sighting(state, memory, None), gallery.person_ids)
+            if said:
+                told += _with_shed(said, state, memory)
+                memory = _settle_shed(replace(memory, standing=standing), state)
+            tracks.append(memory)
+        return (replace(state, tracks=tuple(tracks)), told) if told else (state, told)
+
     def fits(self, state: CameraState) -> bool:
         """Whether the recurrent states are of this recognizer's size."""
         return all(memory.recurrent.shape == self._blank.shape for memory in state.tracks)
@@ -249,6 +273,7 @@ class Pipeline:
                 replace(memory.standing, used=0, leader=None, leading=0, leading_strongly=0, doubt=0, foreign=0,
                         settled=False),
                 last=memory.last,
+                shed_frames_told=memory.shed_frames_told,
             )
             for memory in state.tracks
         )  # fmt: skip
@@ -265,6 +290,9 @@ class Pipeline:
         heard_us = max(frame.record_time_us, frame.partition_time_us or frame.record_time_us)
         state = replace(state, heard_us=heard_us)
         time_us, replaced = plausible_time(frame.ref.capture_time_us, frame.record_time_us, self.options.admit)
+        if frame.shed:
+            state = replace(state, shed_frames=state.shed_frames + 1)
+            return state, FrameResult(frame, "shed", time_us, tuple(decisions))
         clock, admission = admit(state.clock, time_us, self.options.admit)
         notes = Counter({"replaced_time": int(replaced), "malformed_time": int(frame.malformed_time)})
         if admission is Admission.LATE:
@@ -285,13 +313,13 @@ class Pipeline:
         state = replace(state, clock=clock, last_frame=frame.ref, frame_size=size)
         return state, _Work(frame, time_us, state, image, decisions=decisions, notes=notes)
 
-    def _run_round(self, work: list[_Work], gallery: GalleryView) -> None:
+    def _run_round(self, work: list[_Work], gallery: GalleryView, hurried: bool) -> None:
         for item in work:
             with self._meter.stage("detect"):
                 item.faces = detect(item.image, self.models.detector, self.options.detect)
             with self._meter.stage("track"):
                 self._follow(item)
-        chosen = [self._choose(item) for item in work]
+        chosen = [self._choose(item, hurried) for item in work]
         used = self._use(work, chosen, gallery)
         with self._meter.stage("decide"):
             for item, faces_used in zip(work, used, strict=True):
@@ -305,13 +333,17 @@ class Pipeline:
         if refused:
             item.notes["faces_over_limit"] += refused
         known = {memory.track_id for memory in state.tracks}
-        born = tuple(TrackMemory(u.track_id, self._blank) for u in item.updates if u.track_id not in known)
+        born = tuple(
+            TrackMemory(u.track_id, self._blank, shed_frames_told=state.shed_frames)
+            for u in item.updates
+            if u.track_id not in known
+        )
         item.state = replace(state, tracks=state.tracks + born)
 
-    def _choose(self, item: _Work) -> list[TrackUpdate]:
+    def _choose(self, item: _Work, hurried: bool) -> list[TrackUpdate]:
         """The tracks of a frame whose face is to be embedded."""
         memories = {memory.track_id: memory for memory in item.state.tracks}
-        return [
+        due = [
             update
             for update in item.updates
             if sample(
@@ -319,6 +351,19 @@ class Pipeline:
                 item.time_us, self.options.sample,
             )
         ]  # fmt: skip
+        return self._shed_embeddings(item, due, memories) if hurried else due
+
+    def _shed_embeddings(
+        self, item: _Work, due: list[TrackUpdate], memories: dict[str, TrackMemory]
+    ) -> list[TrackUpdate]:
+        """Pass over tracks that are named and in no doubt, and count that."""
+        standings = {update.track_id: memories[update.track_id].standing for update in due}
+        kept = [u for u in due if not (standings[u.track_id].settled and standings[u.track_id].status == "known")]
+        passed = {update.track_id for update in due} - {update.track_id for update in kept}
+        item.notes["shed_embeddings"] += len(passed)
+        tracks = (replace(m, shed_embeddings=m.shed_embeddings + (m.track_id in passed)) for m in item.state.tracks)
+        item.state = replace(item.state, tracks=tuple(tracks))
+        return kept
 
     def _use(self, work: list[_Work], chosen: list[list[TrackUpdate]], gallery: GalleryView) -> list[dict[str, _Used]]:
         """Align, embed and recognize the chosen faces of all cameras in one batch; new recurrent states are stored."""
@@ -374,8 +419,9 @@ class Pipeline:
             memory = replace(memory, last=update)
             sighting = self._sighting(item.state, memory, used.get(memory.track_id))
             standing, told, must_split = decide(memory.standing, sighting, gallery.person_ids, self.options.decide)
-            item.decisions += told
             memory = replace(memory, standing=standing)
+            item.decisions += _with_shed(told, item.state, memory)
+            memory = _settle_shed(memory, item.state) if told else memory
             item.views.append(_view(memory, update, used.get(memory.track_id)))
             if must_split:
                 memory = self._split(item, memory, sighting)
@@ -386,18 +432,20 @@ class Pipeline:
         """End a track that shows another person now; its motion goes on under a new id."""
         tracker, end, new_id = split(item.state.tracker, memory.track_id, item.ref)
         item.state = replace(item.state, tracker=tracker)
-        item.decisions += depart(memory.standing, sighting, end)
+        item.decisions += _with_shed(depart(memory.standing, sighting, end), item.state, memory)
         item.notes["track_split"] += 1
         follows = memory.track_id if memory.standing.announced else None
         first = replace(sighting.update, track_id=new_id, first_seen_us=item.time_us, hits=1)
-        return TrackMemory(new_id, self._blank, Standing(follows=follows), last=first)
+        split_off = TrackMemory(new_id, self._blank, Standing(follows=follows), last=first)
+        return _settle_shed(split_off, item.state)
 
     def _close(self, state: CameraState, ends: Iterable[TrackEnd]) -> tuple[CameraState, list[Decision]]:
         by_id = {end.track_id: end for end in ends}
         told: list[Decision] = []
         for memory in state.tracks:
             if memory.track_id in by_id and memory.last is not None:
-                told += depart(memory.standing, self._sighting(state, memory, None), by_id[memory.track_id])
+                last_words = depart(memory.standing, self._sighting(state, memory, None), by_id[memory.track_id])
+                told += _with_shed(last_words, state, memory)
         return replace(state, tracks=tuple(m for m in state.tracks if m.track_id not in by_id)), told
 
     def _sighting(self, state: CameraState, memory: TrackMemory, used: _Used | None) -> Sighting:
@@ -412,6 +460,17 @@ class Pipeline:
             recognition=used.recognition if used else None,
             match=used.match if used else None,
         )
+
+
+def _with_shed(told: list[Decision], state: CameraState, memory: TrackMemory) -> list[Decision]:
+    """The first of a track's new decisions says what was shed since the one before."""
+    shed = (state.shed_frames - memory.shed_frames_told, memory.shed_embeddings)
+    return [replace(decision, shed=shed if number == 0 else (0, 0)) for number, decision in enumerate(told)]
+
+
+def _settle_shed(memory: TrackMemory, state: CameraState) -> TrackMemory:
+    """What was shed so far has been told."""
+    return replace(memory, shed_embeddings=0, shed_frames_told=state.shed_frames)
 
 
 def _rounds(frames: Sequence[FrameIn]) -> list[list[int]]:

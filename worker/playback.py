@@ -78,9 +78,8 @@ def play(
         open_pipeline(settings, loaded, metrics),
         open_gallery(settings, loaded, people),
         loaded.context,
-        topics,
-        settings.service,
-        now,
+        settings,
+        now=now,
     )
     played = Played()
     try:

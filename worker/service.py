@@ -1,11 +1,11 @@
-"""The service loop: poll → process → commit. It owns time, state and the only broad ``except``.
+"""The service loop: poll → process → commit. It owns time, state, shedding and the only broad ``except``.
 
-The state of cameras lives here between polls, by partition. A batch computes new state beside the old one; the old
-one is replaced only after the commit went through. Whatever goes wrong, the batch is thrown away and everything that
-is assigned is restored from the last commit.
+A batch computes new state beside the old one; the old one is replaced only after the commit went through. Whatever
+goes wrong, the batch is thrown away and everything that is assigned is restored from the last commit.
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -13,23 +13,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from worker.errors import BadMessage, Retryable
+from worker.errors import BadMessage, Fenced, Retryable
 from worker.messages import EventContext, IdentityEvent, to_event
+from worker.partitions import Partitions, Sealing, SnapshotFormat, later
 from worker.pipeline import CameraState, FrameIn, FrameResult, Home, Pipeline
-from worker.settings import ServiceSettings, TopicSettings
-from worker.transport.codec import TIMES_US, dead_letter, frame_from_record, message_from_event
-from worker.transport.log import PARTITION_KEY, Batch, Message, Record, Transport
-from worker.transport.state import (
-    BadSnapshot,
-    PartitionState,
-    dump_camera,
-    dump_partition,
-    load_camera,
-    load_partition,
-)
+from worker.settings import Settings
+from worker.shedding import relieve
+from worker.transport.codec import dead_letter, frame_from_record, message_from_event
+from worker.transport.log import Batch, Message, Record, Transport
+from worker.transport.state import PartitionState
 from worker.types import MICROSECONDS, Decision, GalleryView
 
 logger = logging.getLogger(__name__)
+
+_PACE_WEIGHT = 0.2  # of the newest batch in the running mean of seconds a frame
 
 
 class GallerySource(Protocol):
@@ -39,14 +36,21 @@ class GallerySource(Protocol):
         """Everyone who may be matched at ``now``. Cheap where nothing changed."""
         ...
 
+    def acknowledgements(self, worker: str) -> list[Message]:
+        """That ``worker`` respects certain deletions from now on, since this was last asked."""
+        ...
 
-@dataclass(slots=True)
-class _Partition:
-    """One assigned partition: its own record and its cameras; ``restored`` once they are the committed ones."""
 
-    state: PartitionState = field(default_factory=PartitionState)
-    cameras: dict[str, CameraState] = field(default_factory=dict)
-    restored: bool = False
+class NoSealing:
+    """For a log that never leaves the process."""
+
+    def seal(self, data: bytes, context: str) -> bytes:
+        """As it is."""
+        return data
+
+    def open(self, data: bytes, context: str) -> bytes:
+        """As it is."""
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Step:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     num_dead_letters: int = 0
     shed_embeddings: int = 0  # shed frames are an outcome
+    generation: int = -1  # of the membership in the group; negative: none
     gained: frozenset[int] = frozenset()  # partitions
     lost: frozenset[int] = frozenset()
     restored: Mapping[int, float] = field(default_factory=dict)  # seconds that it took, by partition
@@ -75,6 +80,16 @@ class Step:
     gallery_version: str = ""
 
 
+@dataclass(slots=True)
+class _Told:
+    """Decisions on their way to be events, each with the trace of the frame that led to it."""
+
+    decisions: list[tuple[Decision, str | None]] = field(default_factory=list)
+
+    def add(self, decisions: Iterable[Decision], traceparent: str | None = None) -> None:
+        self.decisions += [(decision, traceparent) for decision in decisions]
+
+
 class Service:
     """Joins a transport, a pipeline and a gallery. One thread."""
 
@@ -84,31 +99,52 @@ class Service:
         pipeline: Pipeline,
         gallery: GallerySource,
         context: EventContext,
-        topics: TopicSettings,
-        settings: ServiceSettings,
+        settings: Settings,
+        *,
+        name: str = "worker",
+        sealer: Sealing | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """``name``: this worker's in acknowledgements of deletions."""
         self._transport = transport
         self._pipeline = pipeline
         self._gallery = gallery
         self._context = context
-        self._topics = topics
-        self._settings = settings
+        self._topics = settings.topics
+        self._settings = settings.service
+        self._max_letter_bytes = settings.kafka.max_record_bytes
+        self._name = name
         self._now = now
-        self._partitions: dict[int, _Partition] = {}
+        form = SnapshotFormat(
+            settings.topics.state, context.digest, settings.service.snapshot_format, sealer or NoSealing()
+        )
+        covered = settings.service.batch_frames if settings.service.delivery == "at_least_once" else 0
+        self._partitions = Partitions(form, self._adopt, covered)
+        self._acknowledgements: list[Message] = []  # not yet written
+        self._heard: dict[int, float] = {}  # by partition, when its last record came, on the monotonic clock
+        self._frame_seconds = 0.0  # running mean
 
     def step(self, timeout_seconds: float | None = None) -> Step:
         """One poll, and everything that follows from it. Raises nothing that a retry could cure."""
-        batch = Batch()
+        batch, restored = Batch(), dict[int, float]()
         try:
             timeout = self._settings.poll_timeout_seconds if timeout_seconds is None else timeout_seconds
-            batch = self._transport.poll(self._settings.batch_frames, timeout)
-            self._assign(batch)
-            return self._work(batch) if batch.records else Step()
+            batch = self._transport.poll(self._batch_frames(), timeout)
+            self._partitions.follow(batch.lost, batch.gained)
+            restored = self._restore()
+            step = self._work(batch) if batch.records else self._idle(batch)
+            return replace(step, generation=batch.generation, gained=batch.gained, lost=batch.lost, restored=restored)
         except Retryable as error:
-            logger.warning("batch given up, restoring from the last commit: %s", error)
             self._give_up(batch)
-            return Step()
+            return Step(
+                generation=batch.generation,
+                gained=batch.gained,
+                lost=batch.lost,
+                restored=restored,
+                problem=str(error),
+                fenced=isinstance(error, Fenced),
+                aborted=bool(batch.records),
+            )
         except BaseException:
             # Not ours to cure: hand the batch back uncommitted, then stop.
             self._give_up(batch)
@@ -123,46 +159,37 @@ class Service:
         batch = self._transport.poll(1, 0.0)
         if batch.records or batch.gained:
             raise ValueError("frames or partitions are still coming: finish once step() finds nothing more")
-        version = self._gallery.view(self._now()).version
-        told: list[Decision] = []
-        snapshots: dict[int, dict[str, bytes | None]] = {}
-        for number, partition in self._partitions.items():
-            closed: dict[str, CameraState] = {}
-            for camera, state in partition.cameras.items():
-                closed[camera], decisions = self._pipeline.close_all(state, "left")
-                told += decisions
-            snapshots[number] = self._snapshots(partition.state, closed)
-        events = [(to_event(decision, self._context, version), None) for decision in told]
-        self._transport.commit(batch, self._messages(events), snapshots)
+        told, changed = _Told(), dict[Home, CameraState]()
+        for home, state in self._partitions.cameras.items():
+            changed[home], decisions = self._pipeline.close_all(state, "left")
+            told.add(decisions)
+        after = {number: self._partitions[number].state for number in self._partitions.restored}
+        step = self._commit(batch, told, [], after, changed, self._gallery.view(self._now()))
         self._partitions.clear()
-        return Step(events=tuple(event for event, _ in events))
+        return step
 
     def close(self) -> None:
         """Leave the group."""
         self._transport.close()
 
-    def _assign(self, batch: Batch) -> None:
-        for number in batch.lost:
-            self._partitions.pop(number, None)
-        for number in batch.gained:
-            self._partitions[number] = _Partition()
-        for number, partition in self._partitions.items():
-            if not partition.restored:
-                self._restore(number, partition)
+    def _batch_frames(self) -> int:
+        """So many frames as take about a commit interval, so that a poll is never late."""
+        interval_seconds = self._settings.commit_interval_seconds
+        if not self._frame_seconds or not interval_seconds:
+            return self._settings.batch_frames
+        return max(1, min(self._settings.batch_frames, round(interval_seconds / self._frame_seconds)))
 
-    def _restore(self, number: int, partition: _Partition) -> None:
-        snapshot = self._transport.restore(number)
-        if snapshot is None:
-            return
-        for key, data in snapshot.entries.items():
-            try:
-                if key == PARTITION_KEY:
-                    partition.state = load_partition(data)
-                else:
-                    partition.cameras[key] = self._adopt(*load_camera(data))
-            except BadSnapshot as error:
-                logger.warning("partition %d, key %r: %s", number, key, error)
-        partition.restored = True
+    def _restore(self) -> dict[int, float]:
+        """Restore what can be; returns the seconds that each took."""
+        took: dict[int, float] = {}
+        for number in self._partitions.waiting:
+            began = time.monotonic()
+            snapshot = self._transport.restore(number)
+            if snapshot is not None:
+                self._partitions.restore(snapshot)
+                self._heard[number] = time.monotonic()
+                took[number] = time.monotonic() - began
+        return took
 
     def _adopt(self, state: CameraState, digest: str) -> CameraState:
         """Of other models or settings only ids, motion and what was said are kept; recognition begins anew."""
@@ -172,26 +199,92 @@ class Service:
 
     def _work(self, batch: Batch) -> Step:
         """Process a batch beside the committed state, commit it, and only then take the new state over."""
-        frames, refused = self._read(batch.records)
-        states = {(n, camera): state for n, p in self._partitions.items() for camera, state in p.cameras.items()}
-        gallery = self._gallery.view(self._now())
-        results, changed = self._pipeline.process(frames, states, gallery)
-        told = [(decision, r.frame.traceparent) for r in results for decision in r.decisions]
-        after, outcomes = self._advance(batch.records, results, refused)
-        told += [(decision, None) for decision in self._close_silent_cameras(after, states, changed)]
-        events = [(to_event(decision, self._context, gallery.version), trace) for decision, trace in told]
+        began = time.monotonic()
+        now = self._now()
+        gallery = self._gallery.view(now)
+        self._acknowledgements += self._gallery.acknowledgements(self._name)
+        told, changed = _Told(), dict[Home, CameraState]()
+        self._withdraw_erased(gallery, told, changed)
+        states = {**self._partitions.cameras, **changed}
+        frames, refused = self._read(batch.records, states)
+        relief = relieve(frames, states, round(now.timestamp() * MICROSECONDS), self._settings.freshness_seconds)
+        results, touched = self._pipeline.process(relief.frames, states, gallery, hurried=relief.hurried)
+        changed |= touched
+        for result in results:
+            told.add(result.decisions, result.frame.traceparent)
+        reasons: dict[int, Counter[str]] = {}
+        for record, error in refused:
+            reasons.setdefault(record.partition, Counter())[error.reason] += 1
+        after = self._partitions.advance(batch.records, results, reasons)
+        self._close_silent_cameras(after, states, told, changed)
+        for number, _ in changed:
+            after.setdefault(number, self._partitions[number].state)
         letters = self._dead_letters(batch.records, results, refused)
-        cameras: dict[int, dict[str, CameraState]] = {number: {} for number in after}
-        for (number, camera), state in changed.items():
-            cameras[number][camera] = state
-        snapshots = {number: self._snapshots(after[number], cameras[number]) for number in after}
-        self._transport.commit(batch, [*self._messages(events), *letters], snapshots)
-        for number, partition_state in after.items():
-            partition = self._partitions[number]
-            partition.state = partition_state
-            kept = {**partition.cameras, **cameras[number]}
-            partition.cameras = {camera: state for camera, state in kept.items() if not state.is_blank}
-        return Step(len(batch.records), tuple(results), tuple(event for event, _ in events), outcomes)
+        processed = time.monotonic()
+        step = self._commit(batch, told, letters, after, changed, gallery)
+        self._note_pace((processed - began) / len(batch.records))
+        for record in batch.records:
+            self._heard[record.partition] = processed
+        outcomes = sum(reasons.values(), Counter())
+        for result in results:
+            outcomes[result.outcome] += 1
+            outcomes.update({note: number for note, number in result.notes.items() if number})
+        return replace(
+            step,
+            num_records=len(batch.records),
+            results=tuple(results),
+            outcomes=outcomes,
+            num_dead_letters=len(letters),
+            shed_embeddings=outcomes["shed_embeddings"],
+            process_seconds=processed - began,
+        )
+
+    def _idle(self, batch: Batch) -> Step:
+        """What is due without a record: erasures, and the tracks of a partition on which nothing comes."""
+        gallery = self._gallery.view(self._now())
+        self._acknowledgements += self._gallery.acknowledgements(self._name)
+        told, changed = _Told(), dict[Home, CameraState]()
+        self._withdraw_erased(gallery, told, changed)
+        self._close_idle_partitions(told, changed)
+        if batch.generation < 0 or not (changed or self._acknowledgements):
+            return Step(
+                num_tracks=self._num_tracks(), gallery_size=len(gallery.person_ids), gallery_version=gallery.version
+            )
+        after = {number: self._partitions[number].state for number, _ in changed}
+        return self._commit(batch, told, [], after, changed, gallery)
+
+    def _commit(
+        self,
+        batch: Batch,
+        told: _Told,
+        letters: list[Message],
+        after: Mapping[int, PartitionState],
+        changed: Mapping[Home, CameraState],
+        gallery: GalleryView,
+    ) -> Step:
+        """Write events, dead letters, acknowledgements and snapshots with the batch's offsets; then take them over."""
+        recorded = self._now()
+        events = [(to_event(decision, self._context, gallery.version), trace) for decision, trace in told.decisions]
+        recorded_us = round(recorded.timestamp() * MICROSECONDS)
+        messages = [message_from_event(event, self._topics.events, recorded_us, trace) for event, trace in events]
+        snapshots = self._partitions.snapshots(after, changed)
+        began = time.monotonic()
+        self._transport.commit(batch, [*messages, *letters, *self._acknowledgements], snapshots)
+        self._partitions.take(after, changed)
+        self._acknowledgements = []
+        decisions = [decision for decision, _ in told.decisions]
+        return Step(
+            events=tuple(event for event, _ in events),
+            committed=True,
+            commit_seconds=time.monotonic() - began,
+            publish_seconds=tuple((recorded_us - d.frame.capture_time_us) / MICROSECONDS for d in decisions),
+            identity_seconds=tuple(
+                (d.frame.capture_time_us - d.first_seen_us) / MICROSECONDS for d in decisions if d.kind == "confirmed"
+            ),
+            num_tracks=self._num_tracks(),
+            gallery_size=len(gallery.person_ids),
+            gallery_version=gallery.version,
+        )
 
     def _dead_letters(
         self,
@@ -203,81 +296,77 @@ class Service:
         undecodable = [
             (by_place[r.frame.ref.partition, r.frame.ref.offset], r.refused) for r in results if r.refused is not None
         ]
-        return [dead_letter(record, error, self._topics.dead_letters) for record, error in [*refused, *undecodable]]
+        return [
+            dead_letter(record, error, self._topics.dead_letters, self._max_letter_bytes)
+            for record, error in [*refused, *undecodable]
+        ]
 
-    def _read(self, records: Iterable[Record]) -> tuple[list[FrameIn], list[tuple[Record, BadMessage]]]:
+    def _read(
+        self, records: Iterable[Record], states: Mapping[Home, CameraState]
+    ) -> tuple[list[FrameIn], list[tuple[Record, BadMessage]]]:
         """Frames with the partition's time as it stood before each, and the records that are no frames."""
         frames: list[FrameIn] = []
         refused: list[tuple[Record, BadMessage]] = []
-        times = {number: p.state.time_us for number, p in self._partitions.items()}
+        times = {number: self._partitions[number].state.time_us for number in self._partitions.restored}
         for record in records:
+            if record.offset < self._partitions[record.partition].covered_until:
+                continue
             before = times[record.partition]
             try:
                 frames.append(frame_from_record(record, before))
             except BadMessage as error:
                 refused.append((record, error))
-            times[record.partition] = _later(before, record)
+            times[record.partition] = later(before, record)
         return frames, refused
 
-    def _advance(
-        self,
-        records: Iterable[Record],
-        results: Iterable[FrameResult],
-        refused: Iterable[tuple[Record, BadMessage]],
-    ) -> tuple[dict[int, PartitionState], Counter[str]]:
-        """The partitions' own records after the batch, and the batch's outcomes."""
-        outcomes: dict[int, Counter[str]] = {}
-        for result in results:
-            counted = outcomes.setdefault(result.frame.ref.partition, Counter())
-            counted[result.outcome] += 1
-            counted.update({note: number for note, number in result.notes.items() if number})
-        for record, error in refused:
-            outcomes.setdefault(record.partition, Counter())[error.reason] += 1
-        after: dict[int, PartitionState] = {}
-        for record in records:
-            number = record.partition
-            state = after.get(number) or self._partitions[number].state
-            after[number] = replace(state, next_offset=record.offset + 1, time_us=_later(state.time_us, record))
-        for number, counted in outcomes.items():
-            total = dict(Counter(after[number].outcomes) + counted)
-            after[number] = replace(after[number], outcomes=total, digest=self._context.digest)
-        return after, sum(outcomes.values(), Counter())
+    def _withdraw_erased(self, gallery: GalleryView, told: _Told, changed: dict[Home, CameraState]) -> None:
+        for home, state in self._partitions.cameras.items():
+            withdrawn, decisions = self._pipeline.withdraw_erased(state, gallery)
+            if decisions:
+                changed[home] = withdrawn
+                told.add(decisions)
 
     def _close_silent_cameras(
         self,
         after: Mapping[int, PartitionState],
         states: Mapping[Home, CameraState],
+        told: _Told,
         changed: dict[Home, CameraState],
-    ) -> list[Decision]:
-        """Depart the tracks of cameras that were silent while their partition went on; ``changed`` is added to."""
-        told: list[Decision] = []
+    ) -> None:
+        """Depart the tracks of cameras that were silent while their partition went on."""
         for home, state in {**states, **changed}.items():
             if home[0] in after:
                 closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us)
                 if closed is not state:
                     changed[home] = closed
-                    told += decisions
-        return told
+                    told.add(decisions)
 
-    def _snapshots(self, partition: PartitionState, cameras: Mapping[str, CameraState]) -> dict[str, bytes | None]:
-        snapshots: dict[str, bytes | None] = {
-            camera: None if state.is_blank else dump_camera(state, self._context.digest)
-            for camera, state in cameras.items()
-        }
-        return {**snapshots, PARTITION_KEY: dump_partition(partition)}
+    def _close_idle_partitions(self, told: _Told, changed: dict[Home, CameraState]) -> None:
+        """Depart the tracks of partitions whose end was reached long ago, in wall time.
 
-    def _messages(self, events: Iterable[tuple[IdentityEvent, str | None]]) -> list[Message]:
-        recorded_us = round(self._now().timestamp() * MICROSECONDS)
-        return [message_from_event(event, self._topics.events, recorded_us, trace) for event, trace in events]
+        What is said is what a later record would have led to. Only a producer that is so late that its records are
+        less than ``admit.silence_seconds`` after the last one finds its tracks gone.
+        """
+        now = time.monotonic()
+        for number in self._partitions.restored:
+            cameras = self._partitions[number].cameras
+            if not cameras or now - self._heard.get(number, now) < self._settings.idle_close_seconds:
+                continue
+            self._heard[number] = now
+            if self._transport.at_end(number):
+                for camera, state in cameras.items():
+                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), "left")
+                    changed[number, camera] = CameraState()
+                    told.add(decisions)
+
+    def _note_pace(self, seconds: float) -> None:
+        weight = _PACE_WEIGHT if self._frame_seconds else 1.0
+        self._frame_seconds += weight * (seconds - self._frame_seconds)
+
+    def _num_tracks(self) -> int:
+        return sum(len(state.tracks) for state in self._partitions.cameras.values())
 
     def _give_up(self, batch: Batch) -> None:
         with suppress(Retryable):
             self._transport.abort(batch)
-        for number in self._partitions:
-            self._partitions[number] = _Partition()
-
-
-def _later(time_us: int | None, record: Record) -> int | None:
-    if record.timestamp_us not in TIMES_US:
-        return time_us
-    return record.timestamp_us if time_us is None else max(time_us, record.timestamp_us)
+        self._partitions.forget()

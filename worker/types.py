@@ -174,3 +174,4 @@ class Decision:
     replaces: int | None = None  # sequence of the decision that this one retracts
     follows: str | None = None  # track that this one was split from
     jump_suspected: bool = False  # the latest frames seem to show somebody else than the track's first person
+    shed: tuple[int, int] = (0, 0)  # the camera's frames and the track's embeddings, since its last decision

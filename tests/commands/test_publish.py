@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.broker.cluster import Broker, NoBroker
 from tests.broker.environment import environment
 from tests.commands.conftest import Run
 from tests.commands.streams import read
@@ -213,7 +214,7 @@ def test_a_loop_until_a_signal(folder: Path, application: Settings, number: sign
     out, err = running.communicate(timeout=PATIENCE_SECONDS)
     assert (running.returncode, out) == (0, ""), err
     records = read(application, application.topics.frames)
-    assert f"published {len(records)} frames," in err
+    assert f"published {len(records):,} frames," in err
     files = [path.read_bytes() for path in sorted(folder.iterdir())]
     assert [record.value for record in records] == [files[n % 6] for n in range(len(records))]
     times = [frame_from_record(record, None).ref.capture_time_us for record in records]
@@ -231,7 +232,7 @@ def test_a_camera_over_the_network(application: Settings) -> None:
     assert running.returncode == 0, err
     assert f"{address}: the stream broke" in err and f"{address}: is back" in err
     records = read(application, application.topics.frames)
-    assert f"published {len(records)} frames," in err
+    assert f"published {len(records):,} frames," in err
     assert {record.key for record in records} == {b"web"}
     times = [frame_from_record(record, None).ref.capture_time_us for record in records]
     assert times == sorted(set(times))
@@ -249,3 +250,38 @@ def test_no_broker_is_waited_for(folder: Path, tmp_path: Path) -> None:
     assert "no broker answers there: check kafka.bootstrap_servers" in line
     assert "Waiting for it; Ctrl-C ends it" in line
     assert (running.returncode, rest) == (1, "")
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_broker_that_dies_costs_no_frame(folder: Path, tmp_path: Path) -> None:
+    """Killed and started again under a looping file: told once each, every frame there once, in order."""
+    broker = Broker(tmp_path / "broker")
+    try:
+        broker.start()
+    except NoBroker as reason:
+        pytest.skip(f"no Kafka: {reason}")
+    try:
+        application = Settings(kafka=broker.settings())
+        create(application, partitions=2)
+        running = process(application, folder, "--camera", "a", "--camera", "b", "--loop", "--fps", "50")
+        until_written(application, 20)
+        assert running.stderr is not None
+        broker.stop(hard=True)
+        gone = running.stderr.readline()
+        broker.start()
+        back = running.stderr.readline()
+        before = len(read(application, application.topics.frames))
+        until_written(application, before + 20)
+        running.send_signal(signal.SIGTERM)
+        _, rest = running.communicate(timeout=PATIENCE_SECONDS)
+        records = read(application, application.topics.frames)
+    finally:
+        broker.stop()
+    assert "nothing acknowledged for 3 s" in gone
+    assert "the broker answers again" in back
+    assert running.returncode == 0
+    assert f"published {len(records):,} frames," in rest
+    for camera in (b"a", b"b"):
+        sequence = [int(dict(r.headers)["ce_sequence"]) for r in records if r.key == camera]
+        assert sequence == list(range(len(records) // 2))

@@ -148,8 +148,9 @@ class Plant:
             open_pipeline(self.settings, self.loaded),
             open_gallery(self.settings, self.loaded, self.gallery),
             self.loaded.context,
-            topics,
-            self.settings.service.model_copy(update={"batch_frames": batch_frames}),
+            self.settings.model_copy(
+                update={"service": self.settings.service.model_copy(update={"batch_frames": batch_frames})}
+            ),
             now=lambda: NOW,
         )
 

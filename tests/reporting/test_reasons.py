@@ -7,25 +7,25 @@ import pytest
 from worker.messages import IdentityEvent, IdentityMessage, Kind
 from worker.reporting import reasons
 
+SINGLE_WORDS = {"ambiguous", "erased", "left"}  # codes that can't be told from prose by their form
+FIELDS = {"last_seen", "report_candidates"}  # what else has an underscore
+
 
 def codes(text: str | None) -> set[str]:
-    """The codes that a field's description lists after its colons."""
+    """The codes that a field's description explains."""
     assert text is not None
-    return {code for part in re.split(r"[;:]", text)[1:] for code in re.findall(r"\b[a-z]+(?:_[a-z]+)*\b", part)}
+    words = set(re.findall(r"[a-z]+(?:_[a-z]+)*", text))
+    return {word for word in words if "_" in word} - FIELDS | words & SINGLE_WORDS
 
 
 def test_every_identity_reason_has_a_sentence() -> None:
     """Of why nobody is named."""
-    listed = codes(IdentityMessage.model_fields["reason"].description)
-    assert listed
-    assert listed == set(reasons.IDENTITY_REASONS)
+    assert codes(IdentityMessage.model_fields["reason"].description) == set(reasons.IDENTITY_REASONS)
 
 
 def test_every_event_reason_has_a_sentence() -> None:
     """Of why an event was revised or departed."""
-    listed = codes(IdentityEvent.model_fields["reason"].description) - {"departed", "revised"}
-    assert listed
-    assert listed == set(reasons.EVENT_REASONS)
+    assert codes(IdentityEvent.model_fields["reason"].description) == set(reasons.EVENT_REASONS)
 
 
 def test_every_kind_has_a_sentence() -> None:

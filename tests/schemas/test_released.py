@@ -87,7 +87,7 @@ def test_a_breaking_change_is_caught(change: Callable[[dict], object], says: str
 @pytest.mark.parametrize(
     "change",
     [
-        lambda s: s["properties"].update(shed={"type": "object"}) or s["required"].append("shed"),
+        lambda s: s["properties"].update(weather={"type": "object"}) or s["required"].append("weather"),
         lambda s: s["properties"]["sequence"].update(minimum=1),
         lambda s: s["properties"]["kind"]["enum"].remove("present"),
         lambda s: s["properties"]["dwell_seconds"].update(type="integer"),

@@ -7,13 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from worker.errors import Fenced, Replaced, Retryable
-from worker.transport.log import Batch, Headers, Message, Record, Transport
-from worker.transport.memory import MemoryBroker, MemoryTransport
-
-pytest.register_assert_rewrite("tests.transport.contract")
-
-from tests.transport.contract import (  # after the line above, or pytest can't explain its failing asserts
+from tests.transport.contract import (
     NUM_PARTITIONS,
     PARTITIONS,
     Feed,
@@ -21,6 +15,9 @@ from tests.transport.contract import (  # after the line above, or pytest can't 
     joined,
     restored,
 )
+from worker.errors import Fenced, Replaced, Retryable
+from worker.transport.log import Batch, Headers, Message, Record, Transport
+from worker.transport.memory import MemoryBroker, MemoryTransport
 
 CALLS_OTHER_THREAD_SECONDS = 30.0  # only how long a broken test hangs
 

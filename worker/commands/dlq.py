@@ -153,28 +153,34 @@ def _republish(options: argparse.Namespace, settings: Settings) -> int:
     selection = _Selection(_homes(options.offset), options.reason)
     _check_target(options.to, settings)
     require_topic(settings.kafka, options.to)
+    if options.dry_run:
+        return _send(selection, options.to, settings, None)
+    writer = TopicWriter(settings.kafka, max_record_bytes=_LARGEST_BYTES)
+    try:
+        return _send(selection, options.to, settings, writer)
+    except Retryable:
+        print(f"republished {plural(writer.num_written, 'dead letter')} to {options.to} before it failed")
+        raise
+    finally:
+        writer.close()
+
+
+def _send(selection: _Selection, topic: str, settings: Settings, writer: Writer | None) -> int:
+    """Hand over what is selected, or only say so without a writer. Returns the exit code."""
     missing = set(selection.homes or ())
     num_found = num_left = 0
-    writer = None if options.dry_run else TopicWriter(settings.kafka, max_record_bytes=_LARGEST_BYTES)
-    try:
-        for record in selection.records(settings):
-            missing.discard((record.partition, record.offset))
-            letter = read_dead_letter(record)
-            if selection.reason not in (None, letter.reason):
-                continue
+    for record in selection.records(settings):
+        missing.discard((record.partition, record.offset))
+        letter = read_dead_letter(record)
+        if selection.reason in (None, letter.reason):
             num_found += 1
-            num_left += not _republish_one(letter, record, options.to, settings, writer)
-        if writer is not None:
-            num_left += _finish(writer)
-    finally:
-        if writer is not None:
-            writer.close()
+            num_left += not _republish_one(letter, record, topic, settings, writer)
+    if writer is not None:
+        num_left += _finish(writer)
     for partition, offset in sorted(missing):
         print(f"{partition}:{offset}: no dead letter there: see 'faceline dlq list'")
-    done = num_found - num_left
-    print(
-        f"{'would republish' if options.dry_run else 'republished'} {done} of {plural(num_found, 'dead letter')} to {options.to}"
-    )
+    done = "would republish" if writer is None else "republished"
+    print(f"{done} {num_found - num_left} of {plural(num_found, 'dead letter')} to {topic}")
     return 1 if num_left or missing else 0
 
 
@@ -216,8 +222,8 @@ def _finish(writer: Writer) -> int:
 def _check_silence(writer: Writer) -> None:
     if writer.silent_seconds() > _WAIT_SECONDS:
         raise Retryable(
-            f"nothing acknowledged for {_WAIT_SECONDS:g} s, {writer.num_written} were republished, "
-            f"{writer.num_waiting()} may have been: see that the broker is up, then republish the rest by --offset"
+            f"nothing acknowledged for {_WAIT_SECONDS:g} s, {plural(writer.num_waiting(), 'record')} may be written or "
+            "not: see that the broker is up, then republish the rest by --offset"
         )
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from worker.contracts import examples
 from worker.contracts.headers import CloudEventHeaders, DeadLetterHeaders, EventHeaders, FrameHeaders
+from worker.gallery.receipts import GalleryApplied, PersonForgotten
 from worker.gallery.records import PersonRecord
 from worker.messages import IdentityEvent, TrackSummary
 
@@ -52,6 +53,8 @@ CONTRACTS: tuple[Contract, ...] = (
     Contract("track-state.v1", None, "state", "Snapshot", "application/vnd.msgpack", None,
              "A worker's own: msgpack with a format number (transport/state.py), sealed where a key is configured. "
              "Its layout changes without notice; read identity.events instead."),
+    Contract("gallery-applied.v1", GalleryApplied, "receipts", "Deletion applied", headers=CloudEventHeaders),
+    Contract("person-forgotten.v1", PersonForgotten, "receipts", "Person forgotten", headers=CloudEventHeaders),
     Contract("track-summary.v1", TrackSummary, title="Entry of tracks.json"),
 )  # fmt: skip
 
@@ -87,6 +90,12 @@ CHANNELS: dict[str, Channel] = {
         "person everywhere. Values are sealed (AES-GCM) where a key is configured.",
         "the person's id",
         ("receive",),
+    ),
+    "receipts": Channel(
+        "Which deletions every worker has applied",
+        "One partition. Workers acknowledge a deletion; 'faceline forget' writes when the last one did.",
+        "",
+        ("send",),
     ),
 }
 

@@ -49,19 +49,17 @@ class Eraser:
         self._group = GroupReader(settings)
         try:
             self._reader = TopicReader(settings.kafka, settings.topics.receipts)
+            self._reader.seek_to_end()
         except BaseException:
             self._group.close()
             raise
-        self._reader.seek_to_end()
-        for partition in self._reader.partitions:
-            self._reader.position(partition)  # resolves the end now, not at the first poll
 
     def forget(
         self, person_id: str, timeout_seconds: float, progress: Callable[[Erasure], None] = lambda erasure: None
     ) -> Erasure | None:
         """Delete and wait until everyone has said so, or the time is over; None where nobody of that id is enrolled.
 
-        Workers that come and go meanwhile count as they are. ``progress`` hears whenever something changed.
+        Workers that come and go meanwhile count as they are. ``progress`` hears how far it is, several times a second.
         """
         workers = self._group.members()
         offset = self._gallery.forget(person_id)
@@ -79,9 +77,8 @@ class Eraser:
                     workers, asked_at = self._group.members(), time.monotonic()
             except Retryable:
                 time.sleep(_POLL_SECONDS)  # it is deleted all the same: go on waiting
-            before, erasure = erasure, Erasure(person_id, offset, workers, said, seconds)
-            if before != erasure:
-                progress(erasure)
+            erasure = Erasure(person_id, offset, workers, said, seconds)
+            progress(erasure)
         return erasure
 
     def close(self) -> None:

@@ -101,6 +101,10 @@ class FolderGallery:
         """None: nobody waits for them."""
         return []
 
+    def erasure_seconds(self) -> list[float]:
+        """None: a folder's deletions have no time."""
+        return []
+
     def status(self) -> SourceStatus:
         """Always fresh."""
         return SourceStatus()

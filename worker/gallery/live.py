@@ -51,6 +51,10 @@ class LiveGallery:
         """
         return self._source.acknowledgements(worker) if self._view is not None else []
 
+    def erasure_seconds(self) -> list[float]:
+        """How long each deletion took to get here, of those acknowledged since the last call."""
+        return self._source.erasure_seconds()
+
     def status(self) -> SourceStatus:
         """How fresh the source is."""
         return self._source.status()

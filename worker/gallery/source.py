@@ -35,6 +35,10 @@ class PeopleSource(Protocol):
         """For the topic of receipts: each deletion that ``read`` and ``follow`` show since the last call."""
         ...
 
+    def erasure_seconds(self) -> list[float]:
+        """How long each deletion took to get here, of those acknowledged since the last call."""
+        ...
+
     def status(self) -> SourceStatus:
         """How fresh it is now."""
         ...

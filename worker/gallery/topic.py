@@ -22,6 +22,7 @@ from worker.transport.codec import SOURCE
 from worker.transport.log import Message, Record
 from worker.transport.reading import TopicReader
 from worker.transport.single import SingleWriter
+from worker.types import MICROSECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,9 @@ PERSON_TYPE = "io.faceline.person.v1"
 SEALED_CONTENT = "application/vnd.faceline.sealed"
 
 _LOOK_EVERY_SECONDS = 0.2
-_LOOK_AGAIN_SECONDS = 2.0  # after a look that failed: an outage must not slow the loop down
-_LOOK_SECONDS = 0.05  # the longest that a look may wait for the broker
+_LOOK_SECONDS = 0.1  # the longest that a look may wait for the broker
+_LOOK_AGAIN_SECONDS = 2.0  # after looks that failed: an outage must not slow the loop down
+_TELL_AFTER_SECONDS = 3.0  # a slow answer is no outage
 
 
 class _Foreign(Exception):
@@ -43,7 +45,7 @@ class _Ledger:
 
     people: dict[str, PersonRecord] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # keys whose newest record is foreign
-    deletions: list[int] = field(default_factory=list)  # offsets, not yet acknowledged
+    deletions: list[Record] = field(default_factory=list)  # tombstones, not yet acknowledged
 
 
 class TopicGallery:
@@ -58,6 +60,8 @@ class TopicGallery:
         self._kafka = settings.kafka
         self._sealer = open_sealer(settings.encryption)
         self._ledger = _Ledger()
+        self._opened_us = round(time.time() * MICROSECONDS)
+        self._erasure_seconds: list[float] = []
         self._anew: _Ledger | None = None  # read beside the other one, when the topic was made anew
         self._changes = 0
         self._num_foreign = 0
@@ -71,6 +75,7 @@ class TopicGallery:
             self.close()
             raise
         self._seen_whole = self._look_at = time.monotonic()
+        self._pause_seconds = _LOOK_EVERY_SECONDS
         self._away = False
 
     @property
@@ -127,8 +132,10 @@ class TopicGallery:
             self._look_at = now + _LOOK_EVERY_SECONDS
             try:
                 self._look()
+                self._pause_seconds = _LOOK_EVERY_SECONDS
             except Retryable as error:
-                self._look_at = time.monotonic() + _LOOK_AGAIN_SECONDS
+                self._pause_seconds = min(2 * self._pause_seconds, _LOOK_AGAIN_SECONDS)
+                self._look_at = time.monotonic() + self._pause_seconds
                 self._tell_away(error)
         return self._changes
 
@@ -136,7 +143,17 @@ class TopicGallery:
         """Of each deletion that ``read`` shows since the last call, the message that says so."""
         now = datetime.now(UTC)
         deletions, self._ledger.deletions = self._ledger.deletions, []
-        return [applied_message(self._receipts, worker, offset, now) for offset in deletions]
+        self._erasure_seconds += [
+            now.timestamp() - each.timestamp_us / MICROSECONDS
+            for each in deletions
+            if each.timestamp_us >= self._opened_us  # older ones were in force before the first answer
+        ]
+        return [applied_message(self._receipts, worker, each.offset, now) for each in deletions]
+
+    def erasure_seconds(self) -> list[float]:
+        """How long each deletion took to get here, of those acknowledged since the last call."""
+        seconds, self._erasure_seconds = self._erasure_seconds, []
+        return seconds
 
     def status(self) -> SourceStatus:
         """How far it was read, and how long ago that was everything."""
@@ -171,7 +188,7 @@ class TopicGallery:
             self._away = False
 
     def _tell_away(self, error: Retryable) -> None:
-        if not self._away:
+        if not self._away and self.status().behind_seconds > _TELL_AFTER_SECONDS:
             logger.warning("%s can't be followed, the people last known stay in force: %s", self.where, error)
             self._away = True
 
@@ -194,7 +211,7 @@ class TopicGallery:
         ledger.unreadable.discard(person_id)
         if person is None:
             ledger.people.pop(person_id, None)
-            ledger.deletions.append(record.offset)
+            ledger.deletions.append(record)
         else:
             ledger.people[person_id] = person
 

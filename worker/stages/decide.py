@@ -105,11 +105,10 @@ def decide(
     if not standing.announced and seen.update.face_index >= 0 and seen.update.hits >= options.appear_hits:
         standing = replace(standing, announced=True, last_told_us=seen.frame.capture_time_us)
         standing = _tell(standing, told, "appeared", seen, follows=standing.follows)
-    person = standing.identity.person_id
-    if person is not None and seen.update.face_index >= 0 and seen.update.ambiguous:
+    if standing.identity.person_id is not None and seen.update.face_index >= 0 and seen.update.ambiguous:
         standing = replace(standing, unverified=True)
-    if person is not None and person not in enrolled:
-        standing = _withdraw(standing, told, seen, "erased")
+    standing, withdrawn = withdraw_erased(standing, seen, enrolled)
+    told += withdrawn
     if seen.recognition is not None and seen.match is not None:
         standing = _weigh(standing, seen, seen.recognition, seen.match, options)
         if standing.announced and not standing.foreign:
@@ -122,6 +121,15 @@ def decide(
     if standing.announced and due and seen.update.face_index >= 0 and not told and not split:
         standing = _tell(standing, told, "present", seen)
     return standing, told, split
+
+
+def withdraw_erased(standing: Standing, seen: Sighting, enrolled: Container[str]) -> tuple[Standing, list[Decision]]:
+    """Retract the name of somebody who is no longer enrolled."""
+    told: list[Decision] = []
+    person = standing.identity.person_id
+    if person is not None and person not in enrolled:
+        standing = _withdraw(standing, told, seen, "erased")
+    return standing, told
 
 
 def depart(standing: Standing, seen: Sighting, end: TrackEnd) -> list[Decision]:

@@ -114,6 +114,13 @@ class KafkaTransport:
         ends = {number: self._consumer.highwater(self._home(number)) for number in self._positions}
         return {number: max(0, end - self._positions[number]) for number, end in ends.items() if end is not None}
 
+    def at_end(self, partition: int) -> bool:
+        """See ``Transport``."""
+        home = self._home(partition)
+        with explained(f"asking for the end of {self._frames}-{partition}"):
+            end: int = self._ends.end_offsets([home])[home]
+        return self._positions.get(partition, -1) >= end
+
     # Restoring
 
     def restore(self, partition: int) -> Snapshot | None:
@@ -258,7 +265,8 @@ class KafkaTransport:
         futures = [
             producer.send(
                 message.topic,
-                key=message.key,
+                # The client takes no record that has neither key nor value.
+                key=b"" if message.key is None and message.value is None else message.key,
                 value=message.value,
                 headers=list(message.headers),
                 partition=message.partition,

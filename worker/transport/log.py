@@ -79,6 +79,10 @@ class Transport(Protocol):
         """
         ...
 
+    def at_end(self, partition: int) -> bool:
+        """Whether all that a restored partition holds was polled; asks the log. Raises ``Retryable``."""
+        ...
+
     def restore(self, partition: int) -> Snapshot | None:
         """The partition's committed state; its records flow from the next poll on.
 

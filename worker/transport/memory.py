@@ -332,6 +332,10 @@ class MemoryTransport:
                     return self._batch
                 self._broker._changed.wait(remaining_seconds)
 
+    def at_end(self, partition: int) -> bool:
+        """See ``Transport``."""
+        return self.lag().get(partition, 1) == 0
+
     def restore(self, partition: int) -> Snapshot | None:
         """See ``Transport``. None also where the partition moved, or is to be reported anew, since the last poll."""
         with self._broker._changed:

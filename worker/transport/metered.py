@@ -31,6 +31,10 @@ class MeteredTransport:
         self._meter.in_flight(len(batch.records))
         return batch
 
+    def at_end(self, partition: int) -> bool:
+        """As the inner transport's."""
+        return self._inner.at_end(partition)
+
     def restore(self, partition: int) -> Snapshot | None:
         """As the inner transport's."""
         return self._inner.restore(partition)

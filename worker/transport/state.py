@@ -4,7 +4,7 @@ msgspec checks every field against the dataclasses while it reads, and runs noth
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -13,7 +13,13 @@ import numpy as np
 from worker.errors import FacelineError
 from worker.pipeline import CameraState
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 2 tells frames' fates from what was noted about them, and knows what was shed; the rest is the same."""
+
+_NOTES_OF_FORMAT_1 = frozenset(
+    {"replaced_time", "malformed_time", "new_epoch", "faces_over_limit", "embedded", "track_split"}
+)
 
 
 class BadSnapshot(FacelineError):
@@ -22,12 +28,17 @@ class BadSnapshot(FacelineError):
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """What a partition carries besides its cameras: how far its time has come, and every frame accounted for."""
+    """What a partition carries besides its cameras: how far its time has come, and every frame accounted for.
+
+    ``outcomes`` sums up to ``next_offset - first_offset``: every offset between them has one.
+    """
 
     next_offset: int = 0
     time_us: int | None = None  # the newest record timestamp seen
     digest: str = ""  # of models and settings that wrote it
-    outcomes: Mapping[str, int] = field(default_factory=dict)  # frames by outcome since the topic began
+    outcomes: Mapping[str, int] = field(default_factory=dict)  # frames by outcome since first_offset
+    first_offset: int = 0  # where this account began
+    notes: Mapping[str, int] = field(default_factory=dict)  # what else was noted about frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +49,19 @@ class _Envelope:
     partition: PartitionState | None = None
 
 
-def dump_camera(state: CameraState, digest: str) -> bytes:
-    """A camera's state as bytes; ``digest`` names the models and settings it was made with."""
-    return _encoder.encode(_Envelope(FORMAT, digest, camera=state))
+def dump_camera(state: CameraState, digest: str, version: int = FORMAT) -> bytes:
+    """A camera's state as bytes; ``digest`` names the models and settings it was made with.
+
+    What ``version`` 1 has no name for is there all the same: its readers pass over it.
+    """
+    return _encoder.encode(_Envelope(version, digest, camera=state))
 
 
-def dump_partition(state: PartitionState) -> bytes:
+def dump_partition(state: PartitionState, version: int = FORMAT) -> bytes:
     """A partition's own record as bytes."""
-    return _encoder.encode(_Envelope(FORMAT, state.digest, partition=state))
+    if version == 1:
+        state = replace(state, outcomes={**state.notes, **state.outcomes}, notes={})
+    return _encoder.encode(_Envelope(version, state.digest, partition=state))
 
 
 def load_camera(data: bytes) -> tuple[CameraState, str]:
@@ -61,14 +77,25 @@ def load_partition(data: bytes) -> PartitionState:
     envelope = _load(data)
     if envelope.partition is None:
         raise BadSnapshot("the snapshot holds no partition: it was written under the partition's key by something else")
-    return envelope.partition
+    if envelope.format > 1:
+        return envelope.partition
+    return _split_notes(envelope.partition)
+
+
+def _split_notes(state: PartitionState) -> PartitionState:
+    """Format 1 counted both in one table."""
+    notes = {name: number for name, number in state.outcomes.items() if name in _NOTES_OF_FORMAT_1}
+    outcomes = {name: number for name, number in state.outcomes.items() if name not in notes}
+    return replace(state, outcomes=outcomes, notes=notes, first_offset=state.next_offset - sum(outcomes.values()))
 
 
 def _load(data: bytes) -> _Envelope:
     try:
         version = msgspec.msgpack.decode(data, type=dict[str, Any])["format"]
-        if version != FORMAT:
-            raise BadSnapshot(f"snapshot format {version} is not {FORMAT}: run the version of Faceline that wrote it")
+        if version not in READABLE:
+            raise BadSnapshot(
+                f"snapshot format {version} is none of {READABLE}: run the version of Faceline that wrote it"
+            )
         return _decoder.decode(data)
     except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
         raise BadSnapshot(f"the snapshot is damaged ({error}): its camera starts anew") from error

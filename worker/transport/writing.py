@@ -125,7 +125,7 @@ class TopicWriter:
 
     def _is_open(self) -> bool:
         full = len(self._waiting) >= _WAITING_RECORDS or self._waiting_bytes >= _WAITING_BYTES
-        return not (full or self._again or self._failing)
+        return not (full or self._again or self._alone or self._failing)
 
     def _wait_until(self, reached: Callable[[], bool], timeout_seconds: float) -> bool:
         until = time.monotonic() + timeout_seconds
@@ -186,12 +186,14 @@ class TopicWriter:
         if error is None:
             self.num_written += 1
             self.bytes_written += content_bytes(message.key, message.value, message.headers)
-        elif type(error).__name__ not in _REFUSALS:
-            raise Retryable(f"writing to topic {message.topic}: {explain(error)}") from error
-        elif self._alone:
+            return
+        self._failing = True
+        if not self._alone:
+            self._again.append(message)
+        elif type(error).__name__ in _REFUSALS:
             self._refused.append((message, explain(error)))
         else:
-            self._again.append(message)
+            raise Retryable(f"writing to topic {message.topic}: {explain(error)}") from error
 
 
 _TOO_LARGE = "send smaller pictures, or raise kafka.max_record_bytes and the topic's max.message.bytes"
@@ -205,7 +207,7 @@ def require_topic(settings: KafkaSettings, topic: str) -> None:
             found = describe(admin, [topic])
     finally:
         admin.close()
-    if not found:
+    if found[topic].problem is not None:
         raise Retryable(f"topic {topic} doesn't exist: run 'faceline topics create', or correct the name")
 
 

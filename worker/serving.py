@@ -1,0 +1,167 @@
+"""A worker's life: open what it needs, turn the loop until it is asked to stop, wait wherever waiting may help.
+
+What a retry or an operator can cure (a broker that is away, a topic or a right that is missing) is waited for, with the
+reason on /readyz; nothing spins and nothing ends the process but a stop, a replacement or an error of ours.
+"""
+
+import logging
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from worker.assemble import Loaded, open_gallery, open_models, open_people, open_pipeline
+from worker.errors import Retryable
+from worker.gallery.live import LiveGallery
+from worker.health import Health, serve
+from worker.logs import BatchLog
+from worker.metrics import Metrics
+from worker.process import Stop, Watchdog
+from worker.sealing import Sealer, open_sealer
+from worker.service import Service, Step
+from worker.settings import Settings
+from worker.transport.clients import require_bootstrap
+from worker.transport.kafka import KafkaTransport
+from worker.transport.metered import MeteredTransport
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 5.0
+_JOINING = "joining the consumer group"
+
+
+@dataclass(slots=True)
+class _Pause:
+    """How long to wait after a failure: longer each time, up to a limit."""
+
+    seconds: float = 0.0
+
+    def longer(self) -> float:
+        self.seconds = min(_LONGEST_PAUSE_SECONDS, self.seconds * 2 or _FIRST_PAUSE_SECONDS)
+        return self.seconds
+
+    def reset(self) -> None:
+        self.seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where a worker tells how it is."""
+
+    metrics: Metrics
+    health: Health
+    log: BatchLog
+
+    def waiting(self, reason: str) -> None:
+        self.health.beat()
+        self.health.waiting(reason)
+        self.metrics.waiting(True)
+
+    def tell(self, step: Step, transport: KafkaTransport, gallery: LiveGallery) -> None:
+        self.health.beat()
+        reason = step.problem or (_JOINING if step.generation < 0 else None)
+        if reason is None:
+            self.health.ready()
+        else:
+            self.health.waiting(reason)
+        lag = transport.lag()
+        self.metrics.observe(step)
+        self.metrics.lag(lag)
+        self.metrics.gallery_behind(gallery.status().behind_seconds)
+        for seconds in gallery.erasure_seconds():
+            self.metrics.erased(seconds)
+        self.log.write(step, step.generation, lag)
+
+
+def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then leave the group; what was polled and not committed is another worker's.
+
+    ``fail_fast``: raise ``Retryable`` instead of waiting. Raises ``InvalidSettings``, ``ModelError`` and ``Replaced``.
+    """
+    require_bootstrap(settings.kafka)
+    sealer = open_sealer(settings.encryption)
+    desk = _Desk(Metrics(), Health(settings.service.stall_seconds), BatchLog())
+    with (
+        Stop() as stop,
+        closing(serve(settings.http, desk.health, desk.metrics.registry)) as server,
+        Watchdog(desk.health),
+    ):
+        logger.info(
+            "faceline serves as %s", settings.service.application_id,
+            extra={"delivery": settings.service.delivery, "port": server.port, "frames": settings.topics.frames},
+        )  # fmt: skip
+        loaded = open_models(settings)
+        desk.metrics.describe(settings.service.delivery, loaded.context.models)
+        _serve(settings, loaded, sealer, desk, stop, fail_fast)
+        desk.health.draining("stopped")
+    logger.info("stopped")
+
+
+def _serve(settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, stop: Stop, fail_fast: bool) -> None:
+    """Open, and open again where that fails, until a stop."""
+    pause = _Pause()
+    while not stop.requested:
+        try:
+            with ExitStack() as opened:
+                people = opened.enter_context(closing(open_people(settings)))
+                gallery = open_gallery(settings, loaded, people)
+                transport = opened.enter_context(closing(_open_transport(settings)))
+                service = _open_service(settings, loaded, sealer, desk, gallery, transport)
+                pause.reset()
+                _turn(settings, service, transport, gallery, desk, stop, fail_fast)
+        except Retryable as error:
+            if fail_fast:
+                raise
+            desk.waiting(str(error))
+            desk.log.write(Step(problem=str(error)))
+            stop.wait(pause.longer())
+
+
+def _open_transport(settings: Settings) -> KafkaTransport:
+    return KafkaTransport(
+        settings.kafka,
+        settings.service.application_id,
+        settings.topics.frames,
+        settings.topics.state,
+        transactional=settings.service.delivery == "exactly_once",
+    )
+
+
+def _open_service(
+    settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, gallery: LiveGallery, transport: KafkaTransport
+) -> Service:
+    return Service(
+        MeteredTransport(transport, desk.metrics),
+        open_pipeline(settings, loaded, desk.metrics),
+        gallery,
+        loaded.context,
+        settings,
+        name=transport.name,
+        sealer=sealer,
+    )
+
+
+def _turn(
+    settings: Settings,
+    service: Service,
+    transport: KafkaTransport,
+    gallery: LiveGallery,
+    desk: _Desk,
+    stop: Stop,
+    fail_fast: bool,
+) -> None:
+    """The loop itself. At low load a batch waits for its commit interval, so that commits don't cost more than work."""
+    pause = _Pause()
+    exactly_once = settings.service.delivery == "exactly_once"
+    while not stop.requested:
+        began = time.monotonic()
+        step = service.step()
+        desk.tell(step, transport, gallery)
+        if step.problem is not None:
+            if fail_fast:
+                raise Retryable(step.problem)
+            stop.wait(pause.longer())
+            continue
+        pause.reset()
+        if step.committed and exactly_once:
+            stop.wait(settings.service.commit_interval_seconds - (time.monotonic() - began))
