@@ -78,7 +78,8 @@ class Outcome:
 def real_frames(num_cameras: int, num_frames: int) -> tuple[list[Frame], dict[str, list[bytes]]]:
     """Frames of so many cameras, interleaved by time, and photos of some of the people they show.
 
-    They are of now: of a past time, retention would delete them under the workers' hands. From the shared footage where there is any, else from what the demo's packages ship.
+    They are of now: of a past time, retention would delete them under the workers' hands. From the shared footage
+    where there is any, else from what the demo's packages ship.
     """
     clips, photos = _clips()
     begin_us = round(time.time()) * MICROSECONDS
