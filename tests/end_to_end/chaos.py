@@ -39,6 +39,7 @@ QUICK = {"session_timeout_seconds": SESSION_SECONDS, "transaction_timeout_second
 WORKER_ENVIRONMENT = {
     "FACELINE_SERVICE__IDLE_CLOSE_SECONDS": "3600",  # wall time must not decide anything here
     "FACELINE_SERVICE__COMMIT_INTERVAL_SECONDS": "0.1",
+    "FACELINE_DECIDE__PRESENT_SECONDS": "1",  # more to lose
 }
 
 
@@ -76,7 +77,7 @@ class Outcome:
 
 
 def real_frames(num_cameras: int, num_frames: int) -> tuple[list[Frame], dict[str, list[bytes]]]:
-    """Frames of so many cameras, interleaved by time, and photos of some of the people they show.
+    """Frames of so many cameras, interleaved by time, and photos of some of the people they show, one after another.
 
     They are of now: of a past time, retention would delete them under the workers' hands. From the shared footage
     where there is any, else from what the demo's packages ship.
@@ -85,10 +86,9 @@ def real_frames(num_cameras: int, num_frames: int) -> tuple[list[Frame], dict[st
     begin_us = round(time.time()) * MICROSECONDS
     frames = []
     for camera in range(num_cameras):
-        clip = clips[camera % len(clips)]
-        there_and_back = cycle([*clip, *clip[-2:0:-1]])
+        one_after_another = cycle(value for clip in (*clips[camera % len(clips) :], *clips) for value in clip)
         start = begin_us + camera * 13_000
-        for number, value in enumerate(islice(there_and_back, num_frames)):
+        for number, value in enumerate(islice(one_after_another, num_frames)):
             frames.append(Frame(f"camera-{camera:02d}", value, start + number * 40_000))
     return sorted(frames, key=lambda frame: frame.time_us), photos
 
