@@ -154,7 +154,10 @@ class KafkaTransport:
         except kafka_errors.UnknownTopicOrPartitionError as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, AssertionError) as error:
-            logger.info("partition %d can't be restored yet: %s", partition, explain(error))
+            logger.warning(
+                "partition %d can't be restored yet, most likely a dead worker's transaction is still open there: %s "
+                "(docs/kafka.md, 'A partition that can't be restored')", partition, type(error).__name__,
+            )  # fmt: skip
             return None
         except (kafka_errors.KafkaError, OSError) as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
