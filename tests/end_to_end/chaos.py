@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 
 from tests.broker.cluster import Broker
-from tests.end_to_end.fleet import Fleet, Progress, Reading, Verdict, compare, produce, read, until
+from tests.end_to_end.fleet import Feed, Fleet, Progress, Reading, Verdict, compare, read, until
 from tests.end_to_end.harness import Frame
 from worker.assemble import open_models
 from worker.demo import scene
@@ -34,6 +34,7 @@ from worker.types import MICROSECONDS
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SESSION_SECONDS = 3.0
+FRAMES_PER_SECOND = 40.0  # of the long form: slow enough that every fault meets frames in flight
 QUICK = {"session_timeout_seconds": SESSION_SECONDS, "transaction_timeout_seconds": SESSION_SECONDS,
          "request_timeout_seconds": 5.0}  # fmt: skip
 WORKER_ENVIRONMENT = {
@@ -149,11 +150,10 @@ def enrol(photos: dict[str, list[bytes]], deployments: list[Settings]) -> None:
 class Chaos:
     """Faults while a fleet works the log off."""
 
-    def __init__(self, broker: Broker, settings: Settings, folder: Path, seed: int) -> None:
-        self.broker, self.settings, self.folder = broker, settings, folder
+    def __init__(self, broker: Broker, settings: Settings, folder: Path, seed: int, num_frames: int) -> None:
+        self.broker, self.settings, self.folder, self.num_frames = broker, settings, folder, num_frames
         self.rng = random.Random(seed)
         self.progress = Progress(settings)
-        self.ends = self.progress.ends()
 
     def undisturbed(self, seconds: float) -> Reading:
         """One worker, from the first frame to the last."""
@@ -171,7 +171,7 @@ class Chaos:
         began = time.monotonic()
         fleet = Fleet(self.settings, self.folder, WORKER_ENVIRONMENT, static=plan.static)
         fleet.scale(plan.workers)
-        outcome = Outcome(plan, Verdict(0, 0, 0, 0, 0, 0, 0), 0, sum(self.ends.values()))
+        outcome = Outcome(plan, Verdict(0, 0, 0, 0, 0, 0, 0), 0, self.num_frames)
         faults = plan.faults(self.rng)
         try:
             for number, fault in enumerate(faults):
@@ -182,7 +182,7 @@ class Chaos:
                 outcome.faults[fault] += 1
             until(self.is_done, seconds, fleet.tend)
         except TimeoutError as error:
-            raise TimeoutError(f"{error}: {self.progress.committed()} of {self.ends}\n{fleet.logs()}") from error
+            raise TimeoutError(f"{error}: {self.progress.committed()} of {self.num_frames}\n{fleet.logs()}") from error
         finally:
             fleet.close()
         outcome.seconds = time.monotonic() - began
@@ -192,7 +192,7 @@ class Chaos:
     def share_done(self) -> float:
         """Of all frames, those committed."""
         try:
-            return sum(self.progress.committed().values()) / sum(self.ends.values())
+            return sum(self.progress.committed().values()) / self.num_frames
         except Exception:  # the broker is away: asked again soon
             return 0.0
 
@@ -229,36 +229,45 @@ class Chaos:
 
 
 def run(
-    folder: Path, plans: list[Plan], *, cameras: int, frames: int, seed: int, seconds: float,
+    folder: Path, plans: list[Plan], *, cameras: int, frames: int, seed: int, seconds: float, rate: float | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Outcome]:  # fmt: skip
-    """One undisturbed run, and a disturbed one for each plan, on the same frames of one broker."""
+    """For each plan a disturbed run, and one that nobody disturbs, on the same frames of one broker.
+
+    With ``rate`` so many frames a second come while the faults happen, on a topic for each plan; without it all plans
+    share what was written before.
+    """
     broker = Broker(folder / "broker")
     broker.start()
     try:
         kafka = broker.settings(**QUICK)
-        names = ["calm", *(f"chaos-{number}" for number in range(len(plans)))]
-        deployments = [application(kafka, name, "camera.frames") for name in names]
-        for settings in deployments:
-            topics.create(settings, partitions=6)
         feed, photos = real_frames(cameras, frames)
-        enrol(photos, deployments)
-        produce(deployments[0], feed)
-        tell(f"{len(feed)} frames of {cameras} cameras are on 6 partitions")
-        calm, *disturbed = deployments
-        reference = Chaos(broker, calm, folder / "calm", seed).undisturbed(seconds)
-        tell(f"undisturbed: {sum(map(len, reference.values.values()))} events")
-        outcomes = []
-        for settings, plan in zip(disturbed, plans, strict=True):
-            outcome = Chaos(broker, settings, folder / settings.service.application_id, seed).disturbed(
-                plan, seconds, tell
-            )
-            found = read(settings)
-            outcome.verdict = compare(reference, found)
-            outcome.num_events = sum(found.ids.values())
-            outcomes.append(outcome)
-            tell(f"{outcome.verdict}")
-        assert reference.unaccounted() == 0, "the undisturbed run doesn't account for every frame"
+        outcomes: list[Outcome] = []
+        for group in [plans] if rate is None else [[plan] for plan in plans]:
+            first = len(outcomes)
+            names = [f"chaos-{first + number}" for number in range(len(group))]
+            deployments = [application(kafka, name, f"frames-{first}") for name in (*names, f"calm-{first}")]
+            for settings in deployments:
+                topics.create(settings, partitions=6)
+            enrol(photos, deployments)
+            feeder = Feed(deployments[0], feed, rate)
+            if rate is None:
+                feeder.finish(seconds)
+            tell(f"{len(feed)} frames of {cameras} cameras {'come' if rate else 'are'} on 6 partitions")
+            found = []
+            for settings, plan in zip(deployments, group, strict=False):
+                chaos = Chaos(broker, settings, folder / settings.service.application_id, seed, len(feed))
+                outcomes.append(chaos.disturbed(plan, seconds, tell))
+                found.append(read(settings))
+            feeder.finish(seconds)
+            calm = Chaos(broker, deployments[-1], folder / f"calm-{first}", seed, len(feed))
+            reference = calm.undisturbed(seconds)
+            assert reference.unaccounted() == 0, "the undisturbed run doesn't account for every frame"
+            tell(f"undisturbed: {sum(reference.ids.values())} events")
+            for outcome, reading in zip(outcomes[first:], found, strict=True):
+                outcome.verdict = compare(reference, reading)
+                outcome.num_events = sum(reading.ids.values())
+                tell(f"{outcome.verdict}")
         return outcomes
     finally:
         broker.stop()
@@ -288,10 +297,10 @@ def report(outcomes: list[Outcome], cameras: int, frames: int, seed: int) -> str
     return f"""# Reliability
 
 `make chaos` (`python -m tests.end_to_end.chaos`, seed {seed}): {cameras} cameras × {frames} real frames interleaved on
-6 partitions of one real Apache Kafka 4.3.1 broker. First one worker that nobody disturbs; then, on the same frames,
-two workers that are killed (`kill -9`), frozen beyond their session and woken (SIGSTOP, SIGCONT), scaled 1 → 3 → 1,
-while the broker is stopped and started again. Sessions last {SESSION_SECONDS:g} s, commits are 0.1 s apart.
-Faults are spread evenly over the work, in an order drawn from the seed.
+6 partitions of one real Apache Kafka 4.3.1 broker, {FRAMES_PER_SECOND:g} frames a second. Meanwhile two workers are
+killed (`kill -9`), frozen beyond their session and woken (SIGSTOP, SIGCONT), scaled 1 → 3 → 1, and the broker is
+stopped and started again. Afterwards one worker that nobody disturbs takes the same frames. Sessions last
+{SESSION_SECONDS:g} s, commits are 0.1 s apart. Faults are spread evenly over the frames, in an order drawn from the seed.
 
 A reader that knows only the topics (committed records of `identity.events`, the accounts on `track.state`) compares:
 
@@ -300,7 +309,7 @@ A reader that knows only the topics (committed records of `identity.events`, the
 {rows}
 
 *Changed* compares event values byte for byte. *Unaccounted for*: the outcomes that the partitions' own records count
-must sum up to the frames that are on the topic.
+must sum up to the frames that are on the topic. A worker's exit code is -9 where it was killed.
 """
 
 
@@ -319,7 +328,7 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as scratch:
         outcomes = run(Path(scratch), LONG, cameras=options.cameras, frames=options.frames, seed=options.seed,
-                       seconds=1200, tell=tell)  # fmt: skip
+                       seconds=1200, rate=FRAMES_PER_SECOND, tell=tell)  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "reliability.md").write_text(report(outcomes, options.cameras, options.frames, options.seed))
     rows = [asdict(outcome) for outcome in outcomes]
