@@ -36,6 +36,7 @@ from worker.types import MICROSECONDS
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 6
 PATIENCE_SECONDS = 60.0
+LATE_SECONDS = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -266,9 +267,9 @@ class Feed:
         self.num_sent = 0
 
     def send_due(self) -> float:
-        """Send what is due; seconds until the next one is. Raises ``FacelineError`` where it fell behind by a second."""
+        """Send what is due; seconds until the next one is. Raises ``FacelineError`` where it fell far behind."""
         while (ahead := self._began + self.num_sent * self._interval - time.monotonic()) <= 0:
-            _require(ahead > -1.0, f"the feed is {-ahead:.1f} s behind: the machine is too busy for this measurement")
+            _require(ahead > -LATE_SECONDS, f"the feed is {-ahead:.1f} s behind: the machine is too busy for this measurement")
             turn, index = divmod(self.num_sent, len(self._cameras))
             time_us = round(time.time() * MICROSECONDS)
             _require(self._writer.has_room(PATIENCE_SECONDS), "the broker takes no frames")
