@@ -102,12 +102,21 @@ class KafkaTransport:
         """Records, or nothing where the membership changed or the time is up."""
         deadline = time.monotonic() + timeout_seconds
         while max_records:
+            self._join()
             # In slices, since the client's own poll goes on waiting for records after a rebalance.
             wait_seconds = 0.0 if self._stale else min(_SLICE_SECONDS, max(0.0, deadline - time.monotonic()))
             found = self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records)
             if found or self._stale or self._is_changing() or time.monotonic() >= deadline:
                 return dict(found)
         return {}
+
+    def _join(self) -> None:
+        """Sit out a rebalance. At once where there is none.
+
+        kafka-python 3.0.12 forgets an answer to a join that comes while nobody waits for it, and joins again, which
+        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever.
+        """
+        self._consumer._coordinator.poll(timeout_ms=round(self._settings.request_timeout_seconds * 1000))
 
     def lag(self) -> dict[int, int]:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
