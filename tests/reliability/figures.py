@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,5 @@ def machine() -> dict[str, Any]:
 
 
 def _cpuinfo() -> list[str]:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []
+    file = Path("/proc/cpuinfo")
+    return file.read_text().splitlines() if file.exists() else []

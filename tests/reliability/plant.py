@@ -72,7 +72,7 @@ class Site:
     def application(self, label: str, *, kafka: dict[str, Any] | None = None, **groups: Any) -> Settings:
         """Settings of a new application, its topics created. ``groups``: ``service`` and ``decide``, as mappings."""
         service = {"application_id": f"{self.name}-{label}-{uuid.uuid4().hex[:6]}", **groups.pop("service", {})}
-        settings = Settings(
+        return Settings(
             kafka=self.kafka.model_copy(update=kafka or {}),
             service=ServiceSettings.model_validate(service),
             topics=TopicSettings(frames=f"{self.name}.frames", gallery=f"{self.name}.gallery"),
@@ -80,7 +80,6 @@ class Site:
             log=LogSettings(level="INFO"),
             **groups,
         )
-        return settings
 
     def create(self, settings: Settings) -> Settings:
         """Its topics, where they are missing."""
@@ -269,7 +268,10 @@ class Feed:
     def send_due(self) -> float:
         """Send what is due; seconds until the next one is. Raises ``FacelineError`` where it fell far behind."""
         while (ahead := self._began + self.num_sent * self._interval - time.monotonic()) <= 0:
-            _require(ahead > -LATE_SECONDS, f"the feed is {-ahead:.1f} s behind: the machine is too busy for this measurement")
+            _require(
+                ahead > -LATE_SECONDS,
+                f"the feed is {-ahead:.1f} s behind: free the machine, and measure again",
+            )
             turn, index = divmod(self.num_sent, len(self._cameras))
             time_us = round(time.time() * MICROSECONDS)
             _require(self._writer.has_room(PATIENCE_SECONDS), "the broker takes no frames")
@@ -308,9 +310,7 @@ class Offsets:
     def __call__(self) -> dict[int, int]:
         """By partition; those never committed are missing."""
         found = self._admin.list_group_offsets(self._group)[self._group]
-        return {
-            home.partition: at.offset for home, at in found.items() if home.topic == self._topic and at.offset >= 0
-        }
+        return {home.partition: at.offset for home, at in found.items() if home.topic == self._topic and at.offset >= 0}
 
     def close(self) -> None:
         """Close the connection."""
@@ -344,5 +344,3 @@ def wait_until(reached: Callable[[], bool], what: str, patience_seconds: float =
 def _require(true: bool, otherwise: str) -> None:
     if not true:
         raise FacelineError(otherwise)
-
-

@@ -26,8 +26,8 @@ class Rate:
     frames_a_commit: float  # median
     commit_ms: float  # median
 
-    def __sub__(self, other: "Rate") -> dict[str, float]:
-        """This one's rates divided by the other's; below 1: this one is slower, or costs less."""
+    def __truediv__(self, other: "Rate") -> dict[str, float]:
+        """Ours divided by the other's. Frames per second below 1: slower; CPU above 1: dearer."""
         return {
             "frames_per_second": self.frames_per_second / other.frames_per_second,
             "cpu_ms_a_frame": self.cpu_ms_a_frame / other.cpu_ms_a_frame,
@@ -44,7 +44,7 @@ def measure(site: Site, num_pairs: int, num_frames: int) -> dict[str, Any]:
         for mode in MODES if pair % 2 == 0 else reversed(MODES):
             runs[mode].append(rate(site, mode, num_frames))
             print(f"pair {pair + 1}, {mode}: {runs[mode][-1]}", flush=True)
-    ratios = [first - second for first, second in zip(*(runs[mode] for mode in MODES), strict=True)]
+    ratios = [first / second for first, second in zip(*(runs[mode] for mode in MODES), strict=True)]
     return {
         "pairs": num_pairs,
         "frames": num_frames,

@@ -1,4 +1,4 @@
-"""What a restore reads: snapshots of real tracks, and the state topic as created beside one with a broker's defaults."""
+"""What a restore reads: snapshots of real tracks; the state topic as created beside one with a broker's defaults."""
 
 import time
 from contextlib import ExitStack
@@ -10,6 +10,7 @@ from kafka.admin import NewTopic
 from tests.reliability.footage import cameras
 from tests.reliability.plant import Feed, Site, running, topic_bytes, wait_until
 from tests.reliability.rates import vars_of
+from tests.reliability.report import CREATED, DEFAULTS
 from worker.settings import Settings
 from worker.transport.clients import open_admin
 from worker.transport.log import PARTITION_KEY
@@ -19,7 +20,7 @@ from worker.transport.state import load_camera
 NUM_CAMERAS = 10
 FPS = 2.0
 SAMPLE_SECONDS = 15.0
-KINDS = ("as created", "broker's defaults")
+KINDS = (CREATED, DEFAULTS)
 
 
 def measure(site: Site, minutes: float) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _sizes(settings: dict[str, Settings]) -> dict[str, float]:
 
 
 def _snapshots(settings: Settings) -> dict[str, Any]:
-    """Bytes of cameras' snapshots as written, by the number of their open tracks; of all that still are on the topic."""
+    """Bytes of cameras' snapshots as written, by the number of their open tracks; of all still on the topic."""
     by_tracks: dict[int, list[int]] = {}
     own: list[int] = []
     with TopicReader(settings.kafka, settings.topics.state) as reader:

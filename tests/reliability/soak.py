@@ -19,6 +19,7 @@ import cv2
 from tests.reliability.figures import fit, machine
 from tests.reliability.footage import cameras, mean_bytes, origin
 from tests.reliability.plant import Preload, Site, Worker, cluster, running
+from tests.reliability.report import soak_page
 from worker.errors import FacelineError
 from worker.settings import KafkaSettings
 from worker.types import MICROSECONDS
@@ -111,3 +112,24 @@ def _sample(worker: Worker, frames: int, seconds: float) -> Sample:
     return Sample(
         frames, round(seconds, 1), worker.resident_kb(), worker.num_descriptors(), worker.num_threads(), tracks
     )
+
+
+def main() -> int:
+    """Measure, write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=50_000)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for soak.json and soak.md")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with cluster() as kafka, tempfile.TemporaryDirectory() as folder:
+        found = measure(kafka, Path(folder), options.frames)
+    (options.out / "soak.json").write_text(json.dumps(found, indent=2) + "\n")
+    page = soak_page(found, grows(found), FLAT_KB)
+    (options.out / "soak.md").write_text(page)
+    print(page)
+    return 1 if grows(found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

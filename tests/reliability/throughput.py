@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-from tests.reliability import latency, rates, restoring, takeover
+from tests.reliability import latency, rates, report, restoring, takeover
 from tests.reliability.figures import machine
 from tests.reliability.footage import origin
 from tests.reliability.plant import Site, cluster
@@ -26,8 +26,8 @@ class Plan:
     """How long to measure."""
 
     pairs: int = 7
-    frames: int = 1500
-    latency_seconds: float = 90.0
+    frames: int = 1200
+    latency_seconds: float = 60.0
     trials: int = 5
     minutes: float = 6.0
 
@@ -64,6 +64,7 @@ def main() -> None:
     with cluster() as kafka, tempfile.TemporaryDirectory() as folder:
         found |= measure(kafka, Path(folder), Plan(), tuple(options.parts))
     file.write_text(json.dumps(found, indent=2) + "\n")
+    (options.out / "kafka.md").write_text(report.kafka_page(found))
 
 
 if __name__ == "__main__":

@@ -114,9 +114,9 @@ class KafkaTransport:
         """Sit out a rebalance. At once where there is none.
 
         kafka-python 3.0.12 forgets an answer to a join that comes while nobody waits for it, and joins again, which
-        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever. Where it
-        joined because partitions were added, or because it led a group before it knew them, it doesn't even join again:
-        it stays in the middle of the rebalance, sends no heartbeat, and is put out for good.
+        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever. Where
+        it joined because partitions were added, or because it led a group before it knew them, it doesn't even join
+        again: it stays in the middle of the rebalance, sends no heartbeat, and is put out for good.
         """
         coordinator = self._consumer._coordinator
         if coordinator.rebalance_in_progress():
