@@ -129,7 +129,7 @@ class Service:
         batch, restored = Batch(), dict[int, float]()
         try:
             timeout = self._settings.poll_timeout_seconds if timeout_seconds is None else timeout_seconds
-            batch = self._transport.poll(self._batch_frames(), timeout)
+            batch = self._transport.poll(self.batch_frames(), timeout)
             self._partitions.follow(batch.lost, batch.gained)
             restored = self._restore()
             step = self._work(batch) if batch.records else self._idle(batch)
@@ -168,16 +168,16 @@ class Service:
         self._partitions.clear()
         return step
 
-    def close(self) -> None:
-        """Leave the group."""
-        self._transport.close()
-
-    def _batch_frames(self) -> int:
+    def batch_frames(self) -> int:
         """So many frames as take about a commit interval, so that a poll is never late."""
         interval_seconds = self._settings.commit_interval_seconds
         if not self._frame_seconds or not interval_seconds:
             return self._settings.batch_frames
         return max(1, min(self._settings.batch_frames, round(interval_seconds / self._frame_seconds)))
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._transport.close()
 
     def _restore(self) -> dict[int, float]:
         """Restore what can be; returns the seconds that each took."""

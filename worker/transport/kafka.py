@@ -114,9 +114,14 @@ class KafkaTransport:
         """Sit out a rebalance. At once where there is none.
 
         kafka-python 3.0.12 forgets an answer to a join that comes while nobody waits for it, and joins again, which
-        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever.
+        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever. Where
+        it joined because partitions were added, or because it led a group before it knew them, it doesn't even join
+        again: it stays in the middle of the rebalance, sends no heartbeat, and is put out for good.
         """
-        self._consumer._coordinator.poll(timeout_ms=round(self._settings.request_timeout_seconds * 1000))
+        coordinator = self._consumer._coordinator
+        if coordinator.rebalance_in_progress():
+            coordinator.request_rejoin()  # an answer that is still to come ends it
+        coordinator.poll(timeout_ms=round(self._settings.request_timeout_seconds * 1000))
 
     def lag(self) -> dict[int, int]:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
