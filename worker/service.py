@@ -104,8 +104,9 @@ class Service:
         name: str = "worker",
         sealer: Sealing | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``name``: this worker's in acknowledgements of deletions."""
+        """``name``: this worker's in acknowledgements of deletions. ``monotonic``: seconds, for silence and work."""
         self._transport = transport
         self._pipeline = pipeline
         self._gallery = gallery
@@ -115,6 +116,7 @@ class Service:
         self._max_letter_bytes = settings.kafka.max_record_bytes
         self._name = name
         self._now = now
+        self._monotonic = monotonic
         form = SnapshotFormat(
             settings.topics.state, context.digest, settings.service.snapshot_format, sealer or NoSealing()
         )
@@ -183,12 +185,12 @@ class Service:
         """Restore what can be; returns the seconds that each took."""
         took: dict[int, float] = {}
         for number in self._partitions.waiting:
-            began = time.monotonic()
+            began = self._monotonic()
             snapshot = self._transport.restore(number)
             if snapshot is not None:
                 self._partitions.restore(snapshot)
-                self._heard[number] = time.monotonic()
-                took[number] = time.monotonic() - began
+                self._heard[number] = self._monotonic()
+                took[number] = self._monotonic() - began
         return took
 
     def _adopt(self, state: CameraState, digest: str) -> CameraState:
@@ -199,7 +201,7 @@ class Service:
 
     def _work(self, batch: Batch) -> Step:
         """Process a batch beside the committed state, commit it, and only then take the new state over."""
-        began = time.monotonic()
+        began = self._monotonic()
         now = self._now()
         gallery = self._gallery.view(now)
         self._acknowledgements += self._gallery.acknowledgements(self._name)
@@ -220,7 +222,7 @@ class Service:
         for number, _ in changed:
             after.setdefault(number, self._partitions[number].state)
         letters = self._dead_letters(batch.records, results, refused)
-        processed = time.monotonic()
+        processed = self._monotonic()
         step = self._commit(batch, told, letters, after, changed, gallery)
         self._note_pace((processed - began) / len(batch.records))
         for record in batch.records:
@@ -268,7 +270,7 @@ class Service:
         recorded_us = round(recorded.timestamp() * MICROSECONDS)
         messages = [message_from_event(event, self._topics.events, recorded_us, trace) for event, trace in events]
         snapshots = self._partitions.snapshots(after, changed)
-        began = time.monotonic()
+        began = self._monotonic()
         self._transport.commit(batch, [*messages, *letters, *self._acknowledgements], snapshots)
         self._partitions.take(after, changed)
         self._acknowledgements = []
@@ -276,7 +278,7 @@ class Service:
         return Step(
             events=tuple(event for event, _ in events),
             committed=True,
-            commit_seconds=time.monotonic() - began,
+            commit_seconds=self._monotonic() - began,
             publish_seconds=tuple((recorded_us - d.frame.capture_time_us) / MICROSECONDS for d in decisions),
             identity_seconds=tuple(
                 (d.frame.capture_time_us - d.first_seen_us) / MICROSECONDS for d in decisions if d.kind == "confirmed"
@@ -347,7 +349,7 @@ class Service:
         What is said is what a later record would have led to. Only a producer that is so late that its records are
         less than ``admit.silence_seconds`` after the last one finds its tracks gone.
         """
-        now = time.monotonic()
+        now = self._monotonic()
         for number in self._partitions.restored:
             cameras = self._partitions[number].cameras
             if not cameras or now - self._heard.get(number, now) < self._settings.idle_close_seconds:
