@@ -26,6 +26,9 @@ from worker.types import MICROSECONDS, Decision, GalleryView
 
 logger = logging.getLogger(__name__)
 
+COVERED = "covered"
+"""Outcome of a frame that its camera's state has seen: a worker ended between writing that and the partition's."""
+
 _PACE_WEIGHT = 0.2  # of the newest batch in the running mean of seconds a frame
 
 
@@ -88,6 +91,15 @@ class _Told:
 
     def add(self, decisions: Iterable[Decision], traceparent: str | None = None) -> None:
         self.decisions += [(decision, traceparent) for decision in decisions]
+
+
+@dataclass(slots=True)
+class _Read:
+    """What a batch's records are."""
+
+    frames: list[FrameIn] = field(default_factory=list)
+    covered: list[FrameResult] = field(default_factory=list)
+    refused: list[tuple[Record, BadMessage]] = field(default_factory=list)  # no frames
 
 
 class Service:
@@ -208,20 +220,21 @@ class Service:
         told, changed = _Told(), dict[Home, CameraState]()
         self._withdraw_erased(gallery, told, changed)
         states = {**self._partitions.cameras, **changed}
-        frames, refused = self._read(batch.records, states)
-        relief = relieve(frames, states, round(now.timestamp() * MICROSECONDS), self._settings.freshness_seconds)
+        read = self._read(batch.records, states)
+        relief = relieve(read.frames, states, round(now.timestamp() * MICROSECONDS), self._settings.freshness_seconds)
         results, touched = self._pipeline.process(relief.frames, states, gallery, hurried=relief.hurried)
         changed |= touched
+        results = [*read.covered, *results]
         for result in results:
             told.add(result.decisions, result.frame.traceparent)
         reasons: dict[int, Counter[str]] = {}
-        for record, error in refused:
+        for record, error in read.refused:
             reasons.setdefault(record.partition, Counter())[error.reason] += 1
         after = self._partitions.advance(batch.records, results, reasons)
         self._close_silent_cameras(after, states, told, changed)
         for number, _ in changed:
             after.setdefault(number, self._partitions[number].state)
-        letters = self._dead_letters(batch.records, results, refused)
+        letters = self._dead_letters(batch.records, results, read.refused)
         processed = self._monotonic()
         step = self._commit(batch, told, letters, after, changed, gallery)
         self._note_pace((processed - began) / len(batch.records))
@@ -303,23 +316,24 @@ class Service:
             for record, error in [*refused, *undecodable]
         ]
 
-    def _read(
-        self, records: Iterable[Record], states: Mapping[Home, CameraState]
-    ) -> tuple[list[FrameIn], list[tuple[Record, BadMessage]]]:
-        """Frames with the partition's time as it stood before each, and the records that are no frames."""
-        frames: list[FrameIn] = []
-        refused: list[tuple[Record, BadMessage]] = []
+    def _read(self, records: Iterable[Record], states: Mapping[Home, CameraState]) -> _Read:
+        """Frames with the partition's time as it stood before each, and the records that aren't to be processed."""
+        read = _Read()
         times = {number: self._partitions[number].state.time_us for number in self._partitions.restored}
         for record in records:
             if record.offset < self._partitions[record.partition].covered_until:
                 continue
             before = times[record.partition]
             try:
-                frames.append(frame_from_record(record, before))
+                frame = frame_from_record(record, before)
+                if _covers(states.get(frame.home), frame):
+                    read.covered.append(FrameResult(frame, COVERED, frame.ref.capture_time_us))
+                else:
+                    read.frames.append(frame)
             except BadMessage as error:
-                refused.append((record, error))
+                read.refused.append((record, error))
             times[record.partition] = later(before, record)
-        return frames, refused
+        return read
 
     def _withdraw_erased(self, gallery: GalleryView, told: _Told, changed: dict[Home, CameraState]) -> None:
         for home, state in self._partitions.cameras.items():
@@ -372,3 +386,11 @@ class Service:
         with suppress(Retryable):
             self._transport.abort(batch)
         self._partitions.forget()
+
+
+def _covers(state: CameraState | None, frame: FrameIn) -> bool:
+    """Only at least once: exactly once, state and offsets are of one commit."""
+    last = state.last_frame if state is not None else None
+    if last is None or (last.topic_id, last.partition) != (frame.ref.topic_id, frame.ref.partition):
+        return False
+    return frame.ref.offset <= last.offset
