@@ -116,19 +116,19 @@ class Partitions:
     def restore(self, snapshot: Snapshot) -> None:
         """Take over a committed state."""
         partition = self._held[snapshot.partition] = Partition(restored=True)
-        own = self._read(snapshot, PARTITION_KEY, load_partition)
         cameras = [key for key in snapshot.entries if key != PARTITION_KEY]
+        own = self._read(snapshot, PARTITION_KEY, load_partition)
+        if own is None:  # nothing vouches for the cameras
+            self._begin_anew(partition, snapshot.next_offset, cameras)
+            return
+        partition.state = own
         for key in cameras:
             found = self._read(snapshot, key, load_camera)
             if found is None:
                 partition.dropped.add(key)
             else:
                 partition.cameras[key] = self._adopt(*found)
-        partition.state = own or PartitionState(snapshot.next_offset, first_offset=snapshot.next_offset)
-        if own is None:
-            self._begin_anew(partition, cameras)
-        else:
-            self._reconcile(partition, snapshot)
+        self._reconcile(partition, snapshot)
 
     def advance(
         self, records: Iterable[Record], results: Iterable[FrameResult], refused: Mapping[int, Counter[str]]
@@ -202,10 +202,10 @@ class Partitions:
             logger.warning(
                 "partition %d was set back by %d records: it begins anew there", snapshot.partition, -distance
             )
-            partition.state = PartitionState(snapshot.next_offset, first_offset=snapshot.next_offset)
-            self._begin_anew(partition, partition.cameras)
+            self._begin_anew(partition, snapshot.next_offset, partition.cameras)
 
-    def _begin_anew(self, partition: Partition, cameras: Iterable[str]) -> None:
+    def _begin_anew(self, partition: Partition, offset: int, cameras: Iterable[str]) -> None:
+        partition.state = PartitionState(offset, first_offset=offset)
         partition.dropped.update(cameras)
         partition.cameras = {}
 

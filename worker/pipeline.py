@@ -139,7 +139,7 @@ class TrackView:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What became of one frame: ``processed``, ``late``, ``shed``, or the reason why its bytes were refused."""
+    """What became of one frame: ``processed``, ``late``, ``shed``, ``covered``, or why its bytes were refused."""
 
     frame: FrameIn
     outcome: str
