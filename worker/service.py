@@ -133,7 +133,7 @@ class Service:
             settings.topics.state, context.digest, settings.service.snapshot_format, sealer or NoSealing()
         )
         covered = settings.service.batch_frames if settings.service.delivery == "at_least_once" else 0
-        self._partitions = Partitions(form, self._adopt, covered)
+        self._partitions = Partitions(form, self._adopt, covered, transport.num_partitions)
         self._acknowledgements: list[Message] = []  # not yet written
         self._heard: dict[int, float] = {}  # by partition, when its last record came, on the monotonic clock
         self._frame_seconds = 0.0  # running mean
@@ -352,7 +352,7 @@ class Service:
         """Depart the tracks of cameras that were silent while their partition went on."""
         for home, state in {**states, **changed}.items():
             if home[0] in after:
-                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us)
+                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us, self._leaving(home))
                 if closed is not state:
                     changed[home] = closed
                     told.add(decisions)
@@ -371,9 +371,20 @@ class Service:
             self._heard[number] = now
             if self._transport.at_end(number):
                 for camera, state in cameras.items():
-                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), "left")
+                    reason = self._leaving((number, camera))
+                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), reason)
                     changed[number, camera] = CameraState()
                     told.add(decisions)
+
+    def _leaving(self, home: Home) -> str:
+        """Why a silent camera's tracks depart: it may send to another partition since there are more of them."""
+        number, camera = home
+        before, now = self._partitions[number].state.num_partitions, self._transport.num_partitions()
+        if before in (0, now):
+            return "left"
+        key = camera.encode()
+        moved = self._transport.home(key, before) == number != self._transport.home(key, now)
+        return "partition_moved" if moved else "left"
 
     def _note_pace(self, seconds: float) -> None:
         weight = _PACE_WEIGHT if self._frame_seconds else 1.0

@@ -17,6 +17,7 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.partitioner.default import murmur2
 
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
@@ -62,6 +63,7 @@ class KafkaTransport:
         self._batch: Batch | None = None
         self._membership: Any = None  # as it was right after the last poll
         self._topic_id: str | None = None
+        self._num_partitions = 0
         self._checked_at = 0.0
         self._in_transaction = False
         self._producer: KafkaProducer | None = None
@@ -127,6 +129,14 @@ class KafkaTransport:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
         ends = {number: self._consumer.highwater(self._home(number)) for number in self._positions}
         return {number: max(0, end - self._positions[number]) for number, end in ends.items() if end is not None}
+
+    def num_partitions(self) -> int:
+        """See ``Transport``."""
+        return self._num_partitions
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """See ``Transport``. The hash is murmur2, as that of every usual client."""
+        return (murmur2(key) & 0x7FFFFFFF) % num_partitions
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
@@ -413,6 +423,7 @@ class KafkaTransport:
             logger.warning("topic %s was deleted and made again: beginning anew", self._frames)
             self._reset()
         self._topic_id = str(topic["topic_id"])
+        self._num_partitions = len(topic["partitions"])
 
     # Clients
 
