@@ -331,7 +331,18 @@ def main() -> int:
                        seconds=1200, rate=FRAMES_PER_SECOND, tell=tell)  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "reliability.md").write_text(report(outcomes, options.cameras, options.frames, options.seed))
-    rows = [asdict(outcome) for outcome in outcomes]
+    rows = [
+        {
+            "plan": asdict(outcome.plan),
+            "verdict": asdict(outcome.verdict),
+            "num_events": outcome.num_events,
+            "num_frames": outcome.num_frames,
+            "seconds": round(outcome.seconds, 1),
+            "workers_started": outcome.workers_started,
+            "exit_codes": dict(outcome.exit_codes),
+        }
+        for outcome in outcomes
+    ]
     (options.out / "reliability.json").write_text(json.dumps({"seed": options.seed, "runs": rows}, indent=2) + "\n")
     return 0 if all(outcome.verdict.clean for outcome in outcomes) else 1
 

@@ -136,7 +136,7 @@ class KafkaTransport:
 
     def home(self, key: bytes, num_partitions: int) -> int:
         """See ``Transport``. The hash is murmur2, as that of every usual client."""
-        return (murmur2(key) & 0x7FFFFFFF) % num_partitions
+        return int(murmur2(key) & 0x7FFFFFFF) % num_partitions
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
