@@ -300,7 +300,8 @@ def report(outcomes: list[Outcome], cameras: int, frames: int, seed: int) -> str
 6 partitions of one real Apache Kafka 4.3.1 broker, {FRAMES_PER_SECOND:g} frames a second. Meanwhile two workers are
 killed (`kill -9`), frozen beyond their session and woken (SIGSTOP, SIGCONT), scaled 1 → 3 → 1, and the broker is
 stopped and started again. Afterwards one worker that nobody disturbs takes the same frames. Sessions last
-{SESSION_SECONDS:g} s, commits are 0.1 s apart. Faults are spread evenly over the frames, in an order drawn from the seed.
+{SESSION_SECONDS:g} s, commits are 0.1 s apart. Faults are spread evenly over the frames, in an order drawn from the
+seed.
 
 A reader that knows only the topics (committed records of `identity.events`, the accounts on `track.state`) compares:
 
