@@ -24,7 +24,7 @@ class KafkaHarness:
 
     num_random_steps = 40
     poll_seconds = 0.1
-    patience_seconds = 30.0
+    patience_seconds = 90.0
 
     def __init__(self, settings: Settings) -> None:
         # Members of one thread wait for each other in a rebalance: whoever isn't polled is put out after two seconds.
