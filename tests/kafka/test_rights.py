@@ -10,6 +10,7 @@ from kafka.structs import OffsetAndMetadata
 from tests.broker.secure import SecureBroker
 from tests.gallery.people import person
 from tests.kafka.conftest import APPLICATION, SINGLE, WORKER, as_user, user_without
+from worker.checkup import Checkup
 from worker.errors import Retryable
 from worker.gallery.erasure import Eraser, write_receipt
 from worker.gallery.topic import TopicGallery
@@ -20,7 +21,7 @@ from worker.transport.reading import TopicReader
 from worker.transport.rights import Right
 from worker.transport.topics import check, create, describe, specs
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see conftest
+pytestmark = pytest.mark.usefixtures("abandoned")
 SECONDS = 30.0
 
 
@@ -185,3 +186,15 @@ def test_without_transactions_no_transactional_id_is_needed(secure: SecureBroker
     service = settings.service.model_copy(update={"delivery": "at_least_once"})
     assert SINGLE[-1].resource == "transactional-id"
     assert lacking(settings.model_copy(update={"service": service})) == ()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_doctor_tells_what_is_lacking(secure: SecureBroker) -> None:
+    """All well for a worker over TLS; one right less is one line that names it and the cure."""
+    well = {check.name: check for check in Checkup(as_user(secure, "worker")).run()}
+    assert "failed" not in {check.state for check in well.values()}
+    assert well["broker"].text.endswith("as worker by SCRAM-SHA-512, over TLS")
+    right = SINGLE[0]
+    checks = list(Checkup(as_user(secure, user_without(right))).run())
+    told = [check.text for check in checks if check.name == "rights"]
+    assert told == [f"this user lacks {right}: grant what 'faceline topics rights' prints"]

@@ -17,6 +17,7 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.partitioner.default import murmur2
 
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
@@ -62,6 +63,7 @@ class KafkaTransport:
         self._batch: Batch | None = None
         self._membership: Any = None  # as it was right after the last poll
         self._topic_id: str | None = None
+        self._num_partitions = 0
         self._checked_at = 0.0
         self._in_transaction = False
         self._producer: KafkaProducer | None = None
@@ -102,6 +104,7 @@ class KafkaTransport:
         """Records, or nothing where the membership changed or the time is up."""
         deadline = time.monotonic() + timeout_seconds
         while max_records:
+            self._join()
             # In slices, since the client's own poll goes on waiting for records after a rebalance.
             wait_seconds = 0.0 if self._stale else min(_SLICE_SECONDS, max(0.0, deadline - time.monotonic()))
             found = self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records)
@@ -109,10 +112,31 @@ class KafkaTransport:
                 return dict(found)
         return {}
 
+    def _join(self) -> None:
+        """Sit out a rebalance. At once where there is none.
+
+        kafka-python 3.0.12 forgets an answer to a join that comes while nobody waits for it, and joins again, which
+        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever. Where
+        it joined because partitions were added, or because it led a group before it knew them, it doesn't even join
+        again: it stays in the middle of the rebalance, sends no heartbeat, and is put out for good.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rebalance_in_progress():
+            coordinator.request_rejoin()  # an answer that is still to come ends it
+        coordinator.poll(timeout_ms=round(self._settings.request_timeout_seconds * 1000))
+
     def lag(self) -> dict[int, int]:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
         ends = {number: self._consumer.highwater(self._home(number)) for number in self._positions}
         return {number: max(0, end - self._positions[number]) for number, end in ends.items() if end is not None}
+
+    def num_partitions(self) -> int:
+        """See ``Transport``."""
+        return self._num_partitions
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """See ``Transport``. The hash is murmur2, as that of every usual client."""
+        return int(murmur2(key) & 0x7FFFFFFF) % num_partitions
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
@@ -145,7 +169,10 @@ class KafkaTransport:
         except kafka_errors.UnknownTopicOrPartitionError as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, AssertionError) as error:
-            logger.info("partition %d can't be restored yet: %s", partition, explain(error))
+            logger.warning(
+                "partition %d can't be restored yet, most likely a dead worker's transaction is still open there: %s "
+                "(docs/kafka.md, 'A partition that can't be restored')", partition, type(error).__name__,
+            )  # fmt: skip
             return None
         except (kafka_errors.KafkaError, OSError) as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
@@ -396,6 +423,7 @@ class KafkaTransport:
             logger.warning("topic %s was deleted and made again: beginning anew", self._frames)
             self._reset()
         self._topic_id = str(topic["topic_id"])
+        self._num_partitions = len(topic["partitions"])
 
     # Clients
 

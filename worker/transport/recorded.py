@@ -5,6 +5,7 @@ in memory; what is written goes to whoever asked for it. So a replay runs the se
 topic.
 """
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -54,6 +55,14 @@ class RecordedTransport:
         records = () if gained else tuple(self._take(max_records))
         self._batch = Batch(records, _GENERATION, gained)
         return self._batch
+
+    def num_partitions(self) -> int:
+        """See ``Transport``. A recording doesn't grow."""
+        return len(self._entries)
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """See ``Transport``."""
+        return zlib.crc32(key) % num_partitions
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
