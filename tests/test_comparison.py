@@ -210,6 +210,13 @@ def test_erased() -> None:
     assert {d.cause for d in found.differences} == {"erasure"}
 
 
+def test_moved() -> None:
+    """Why a silent camera's tracks depart depends on how many partitions there were."""
+    events = visit(110)
+    found = compare([*events[:2], {**events[2], "reason": "partition_moved"}], events)
+    assert told(found) == [("110", 2, "changed", "moved")]
+
+
 def test_closed_by_a_clock() -> None:
     """Nothing came for long in wall time, a worker closed the track, and a late producer went on with it."""
     appeared, confirmed, departed = visit(110, stays=6.0)

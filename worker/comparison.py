@@ -10,6 +10,7 @@ A difference has a cause where one can be seen:
 - ``gallery``: it was published when other people, or other photos of them, could be matched.
 - ``erasure``: a name was taken back because somebody was forgotten.
 - ``shed``: a worker short of time had passed over frames or faces.
+- ``moved``: the camera went to another partition; a replay doesn't know how many partitions there were.
 - ``idle``: a worker closed the track after some time without any record, by its own clock.
 - ``warm_up``: the track was followed beside one that began before the range, which a replay can't know.
 
@@ -288,6 +289,8 @@ class Comparison:
             return "gallery"
         if any(any(event["shed"].values()) for event in events):
             return "shed"
+        if any(event["kind"] == "departed" and event["reason"] == "partition_moved" for event in events):
+            return "moved"
         return "idle" if any(self._closed_idle(event, track) for event in events) else None
 
     def _closed_idle(self, event: Event, track: _Track) -> bool:
