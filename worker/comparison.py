@@ -10,6 +10,7 @@ A difference has a cause where one can be seen:
 - ``gallery``: it was published when other people, or other photos of them, could be matched.
 - ``erasure``: a name was taken back because somebody was forgotten.
 - ``shed``: a worker short of time had passed over frames or faces.
+- ``moved``: the camera went to another partition; a replay doesn't know how many partitions there were.
 - ``idle``: a worker closed the track after some time without any record, by its own clock.
 - ``warm_up``: the track was followed beside one that began before the range, which a replay can't know.
 
@@ -92,7 +93,7 @@ class _Track:
     published: dict[int, bytes] = field(default_factory=dict)
     replayed: dict[int, bytes] = field(default_factory=dict)
     closing: dict[int, bytes] = field(default_factory=dict)  # what is said if nothing more comes
-    matched: set[int] = field(default_factory=set)
+    matched: dict[int, int] = field(default_factory=dict)  # sequence → hash of the value
     repeated: list[bytes] = field(default_factory=list)
     departed: bool = False
 
@@ -186,8 +187,11 @@ class Comparison:
         self.num_published += 1
         sequence = event["sequence"]
         track = self._track(event["track_id"], event["camera"])
-        if sequence in track.published or sequence in track.matched:
-            if not self._basis.repeats_allowed:
+        known = track.matched.get(sequence)
+        if sequence in track.published:
+            known = hash(track.published[sequence])
+        if known is not None:
+            if not (self._basis.repeats_allowed and known == hash(value)):
                 track.repeated.append(value)
             return
         track.published[sequence] = value
@@ -197,7 +201,7 @@ class Comparison:
         """Forget the event where both sides say the same of it."""
         sequence, track_id = event["sequence"], event["track_id"]
         if sequence in track.published and track.published[sequence] == track.replayed.get(sequence):
-            del track.published[sequence], track.replayed[sequence]
+            del track.replayed[sequence]
             self._count_equal(track, sequence)
             track.departed = track.departed or event["kind"] == "departed"
         if track.is_finished and track_id in self._tracks:
@@ -206,7 +210,7 @@ class Comparison:
                 self._finished.popitem(last=False)
 
     def _count_equal(self, track: _Track, sequence: int) -> None:
-        track.matched.add(sequence)
+        track.matched[sequence] = hash(track.published.pop(sequence))
         self._counts.setdefault(track.camera, Counter())[EQUAL] += 1
 
     def _track(self, track_id: str, camera: str) -> _Track:
@@ -242,7 +246,6 @@ class Comparison:
         for sequence, value in track.closing.items():
             if sequence in track.published and sequence not in track.replayed:
                 if track.published[sequence] == value:
-                    del track.published[sequence]
                     self._count_equal(track, sequence)
                 else:
                     track.replayed[sequence] = value
@@ -286,6 +289,8 @@ class Comparison:
             return "gallery"
         if any(any(event["shed"].values()) for event in events):
             return "shed"
+        if any(event["kind"] == "departed" and event["reason"] == "partition_moved" for event in events):
+            return "moved"
         return "idle" if any(self._closed_idle(event, track) for event in events) else None
 
     def _closed_idle(self, event: Event, track: _Track) -> bool:

@@ -231,3 +231,40 @@ def test_a_range_that_begins_in_the_middle(faceline: Run, published: Published, 
     done = faceline("replay", "--to", f"0:{CAR_FRAMES - 12}", "--verify", "--json")
     assert done.code == 0, done.out
     assert done.json["cameras"]["car"]["equal"] + done.json["left_out"]["events_of_later_frames"] == len(car)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--json"], "--json belongs to --verify"),
+        (["--from", "soon"], "--from is 'soon': expected a time such as"),
+        (["--from", "0:5", "2026-01-31T08:00:00Z"], "expected one time, or offsets such as 0:1200 1:980"),
+        (["--from", "0:5", "--to", "0:4"], "--from 0:5 is behind --to 0:4"),
+        (["--from", "1h", "--to", "2h"], "--from is later than --to: exchange them"),
+        (["--to", "0:5", "1:5", "--partition", "1"], "offsets of partition 0 are given, and --partition leaves it out"),
+        ([], "no broker is configured: set kafka.bootstrap_servers"),
+    ],
+)
+def test_arguments_that_contradict(faceline: Run, arguments: list[str], told: str) -> None:
+    """Exit code 2 before anything is read."""
+    done = faceline("replay", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+
+
+def test_a_partition_that_is_not_there(faceline: Run, published: Published, settings: Settings) -> None:
+    """A typo must not pass for an empty range."""
+    done = faceline("replay", "--from", "7:0", "--verify")
+    assert done.code == 2
+    assert f"{settings.topics.frames} has no partition 7" in done.err
+
+
+def test_frames_that_workers_have_not_come_to(
+    faceline: Run, published: Published, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have no events yet: what is behind the group's offsets is left out, and told."""
+    monkeypatch.setattr(GroupReader, "committed", lambda self, topic: {0: CAR_FRAMES - 12})
+    done = faceline("replay", "--verify", "--json")
+    assert done.code == 0, done.out
+    assert done.json["range"] == {"0": {"from": 0, "to": CAR_FRAMES - 12}, "1": {"from": 0, "to": 0}}
+    assert f"the last {DOOR_FRAMES + 12} frames of the range were not committed" in done.err

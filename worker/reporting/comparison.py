@@ -22,6 +22,7 @@ CAUSES: Mapping[str | None, str] = {
     "gallery": "published with another gallery: people or photos have changed since",
     "erasure": "a name was taken back when somebody was forgotten",
     "shed": "a worker was short of time and passed over frames or faces",
+    "moved": "a camera went to another partition when there were more of them",
     "idle": "a worker closed the track when nothing came for service.idle_close_seconds",
     None: "not explained: frames, code or events are not what they were",
 }
