@@ -37,16 +37,18 @@ def soak_page(found: Figures, grows: bool, flat_kb: float) -> str:
 Made by `make soak` (`python -m tests.reliability.soak --frames {frames["number"]} --out benchmarks`).
 {_machine(found["machine"])} The broker ran on the same cores.
 
-{frames["cameras"]} cameras at {frames["fps"]:g} fps of event time, {width}×{height} pixels, {frames["bytes"] / 1000:.0f} kB a frame, fitted from
-{frames["origin"]}; people come and go, an empty room in between. One process, default settings, so embeddings are
-sampled. {found["seconds"] / 60:.1f} minutes, {found["frames_per_second"]:.0f} frames/s.
+{frames["cameras"]} cameras at {frames["fps"]:g} fps of event time, {width}×{height} pixels,
+{frames["bytes"] / 1000:.0f} kB a frame, fitted from {frames["origin"]};
+people come and go, an empty room in between. One process, default settings, so embeddings are sampled.
+{found["seconds"] / 60:.1f} minutes, {found["frames_per_second"]:.0f} frames/s.
 
 | | |
 |---|---|
 | resident memory, first quarter after warm-up | {memory["first_quarter"]:.1f} MB |
 | resident memory, last quarter | {memory["last_quarter"]:.1f} MB |
 | greatest | {memory["greatest"]:.1f} MB |
-| slope by least squares, 95 % interval | {slope["slope"]:+.2f} ({slope["low"]:+.2f} … {slope["high"]:+.2f}) kB per 1,000 frames |
+| slope by least squares, kB per 1,000 frames | {slope["slope"]:+.2f} |
+| its 95 % interval | {slope["low"]:+.2f} … {slope["high"]:+.2f} |
 | open files and sockets, then and at the end | {found["descriptors"][0]}, {found["descriptors"][1]} |
 | threads, then and at the end | {found["threads"][0]}, {found["threads"][1]} |
 | errors logged | {len(found["errors_logged"])} |
@@ -86,9 +88,9 @@ def _rates(found: Figures) -> str:
     met = "The target, at most 10 % apart, is met." if apart <= 10 else "The target, at most 10 % apart, is **missed**."
     return f"""## Frames per second: exactly once beside at least once
 
-One worker, {found["cameras"]} cameras on {found["partitions"]} partitions, {found["frames"]:,} frames that wait for it, a commit every
-{1000 * found["commit_interval_seconds"]:.0f} ms at most. {found["pairs"]} pairs of runs over the same frames, the first of a pair in turn. The first tenth of
-a run is warm-up. Median (least–greatest).
+One worker, {found["cameras"]} cameras on {found["partitions"]} partitions, {found["frames"]:,} frames that wait for it,
+a commit interval of {1000 * found["commit_interval_seconds"]:.0f} ms. {found["pairs"]} pairs of runs over the same
+frames, in turn which goes first. The first tenth of a run is warm-up. Median (least–greatest).
 
 {chr(10).join(lines)}
 
@@ -109,15 +111,17 @@ def _latency(found: Figures) -> str:
     busy = ", ".join(f"{100 * m['busy']:.0f} % ({mode})" for mode, m in found["modes"].items())
     return f"""## From capture to event, at half load
 
-{found["cameras"]} cameras × 10 fps = {found["frames_per_second"]:.0f} frames/s, half of the {found["most_frames_per_second"]:.0f} frames/s above; every frame is taken and sent when
-it is due, for {found["seconds"]:.0f} s after warm-up. Publication is `ce_recordedtime`, just before the commit; the subscriber reads
+{found["cameras"]} cameras, {found["frames_per_second"]:.0f} frames/s in all, about half of the
+{found["most_frames_per_second"]:.0f} frames/s above; every frame is taken and sent when it is due, for
+{found["seconds"]:.0f} s after warm-up. Publication is `ce_recordedtime`, just before the commit; the subscriber reads
 committed records in a process beside the worker. Heartbeats are set to 1 s, so that there are more events to time.
 `departed` events are left out: they tell of the last frame that showed a face. Milliseconds after the frame's capture;
 they include the JPEG's way to the broker. The worker was at work {busy} of the time.
 
 {chr(10).join(lines)}
 
-Exactly once, a frame waits up to one commit interval of {1000 * found["commit_interval_seconds"]:.0f} ms for its batch, then for the batch's work.
+Exactly once, a frame waits up to one commit interval of {1000 * found["commit_interval_seconds"]:.0f} ms for its batch,
+then for the batch's work.
 """
 
 
@@ -153,9 +157,10 @@ def _restoring(found: Figures) -> str:
     ]
     return f"""## What a restore reads
 
-Two applications on the same frames ({found["cameras"]} cameras × 2 fps) for {found["minutes"]:g} minutes: one with its state topic as
-`faceline topics create` makes it, one with a topic that is only `cleanup.policy=compact` and else has the broker's
-defaults. Size of the state topic, all {created["partitions"]} partitions, as the broker tells it (lz4, so as it is read):
+Two applications on the same frames ({found["cameras"]} cameras, {found["frames_per_second"]:.0f} frames/s) for
+{found["minutes"]:g} minutes: one with its state topic as `faceline topics create` makes it, one with a topic that is
+only `cleanup.policy=compact` and else has the broker's defaults. Size of the state topic, all {created["partitions"]}
+partitions, as the broker tells it (lz4, so as it is read):
 
 {chr(10).join(lines)}
 
