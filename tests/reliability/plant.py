@@ -65,12 +65,11 @@ class Site:
     def make(kafka: KafkaSettings, folder: Path, partitions: int = PARTITIONS) -> "Site":
         """With a topic of frames, and everyone of ``photos()`` enrolled."""
         site = Site(kafka, folder, partitions, f"site-{uuid.uuid4().hex[:8]}")
-        settings = site.application("setup")
-        _enrol(settings)
+        _enrol(site.create(site.application("setup")))
         return site
 
     def application(self, label: str, *, kafka: dict[str, Any] | None = None, **groups: Any) -> Settings:
-        """Settings of a new application, its topics created. ``groups``: ``service`` and ``decide``, as mappings."""
+        """Settings of a new application; ``create`` its topics. ``groups``: ``service``, ``decide``, as mappings."""
         service = {"application_id": f"{self.name}-{label}-{uuid.uuid4().hex[:6]}", **groups.pop("service", {})}
         return Settings(
             kafka=self.kafka.model_copy(update=kafka or {}),
@@ -88,7 +87,6 @@ class Site:
 
 
 def _enrol(settings: Settings) -> None:
-    topics.create(settings, partitions=PARTITIONS)
     loaded = open_models(settings)
     now = datetime.now(UTC)
     with closing(TopicGallery(settings)) as gallery:

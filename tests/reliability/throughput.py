@@ -25,11 +25,11 @@ PARTS = ("rates", "latency", "takeover", "restoring")
 class Plan:
     """How long to measure."""
 
-    pairs: int = 7
-    frames: int = 1200
+    pairs: int = 11
+    frames: int = 500
     latency_seconds: float = 60.0
-    trials: int = 5
-    minutes: float = 6.0
+    trials: int = 4
+    minutes: float = 5.0
 
 
 def measure(kafka: KafkaSettings, folder: Path, plan: Plan, parts: tuple[str, ...] = PARTS) -> dict[str, Any]:
