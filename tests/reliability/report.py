@@ -76,14 +76,15 @@ def _rates(found: Figures) -> str:
     ratio = found["ratios"]["frames_per_second"]
     apart = 100 * (1 - ratio["median"])
     lines = [
-        "| delivery | frames/s | CPU ms a frame | frames a commit | commit ms |",
-        "|---|---|---|---|---|",
+        "| delivery | frames/s | CPU ms a frame | frames a commit | commit ms | time in commits | time at work |",
+        "|---|---|---|---|---|---|---|",
         *(
             f"| {mode} | {_spread(found[mode]['frames_per_second'], 1)} | {_spread(found[mode]['cpu_ms_a_frame'], 1)} "
-            f"| {_spread(found[mode]['frames_a_commit'], 0)} | {_spread(found[mode]['commit_ms'], 1)} |"
+            f"| {_spread(found[mode]['frames_a_commit'], 0)} | {_spread(found[mode]['commit_ms'], 1)} "
+            f"| {100 * found[mode]['commit_share']['median']:.1f} % | {100 * found[mode]['work_share']['median']:.1f} % |"
             for mode in ("exactly_once", "at_least_once")
         ),
-        f"| ratio, pair by pair | {_spread(ratio, 3)} | {_spread(found['ratios']['cpu_ms_a_frame'], 3)} | | |",
+        f"| ratio, pair by pair | {_spread(ratio, 3)} | {_spread(found['ratios']['cpu_ms_a_frame'], 3)} | | | | |",
     ]
     met = "The target, at most 10 % apart, is met." if apart <= 10 else "The target, at most 10 % apart, is **missed**."
     return f"""## Frames per second: exactly once beside at least once
