@@ -76,7 +76,7 @@ def _rates(found: Figures) -> str:
     ratio = found["ratios"]["frames_per_second"]
     apart = 100 * (1 - ratio["median"])
     lines = [
-        "| delivery | frames/s | CPU ms a frame | frames a commit | commit ms | time in commits | time at work |",
+        "| delivery | frames/s | CPU ms a frame | frames a commit | commit ms | in commits | at work |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {mode} | {_spread(found[mode]['frames_per_second'], 1)} | {_spread(found[mode]['cpu_ms_a_frame'], 1)} "
