@@ -81,7 +81,7 @@ def _rates(found: Figures) -> str:
         *(
             f"| {mode} | {_spread(found[mode]['frames_per_second'], 1)} | {_spread(found[mode]['cpu_ms_a_frame'], 1)} "
             f"| {_spread(found[mode]['frames_a_commit'], 0)} | {_spread(found[mode]['commit_ms'], 1)} "
-            f"| {100 * found[mode]['commit_share']['median']:.1f} % | {100 * found[mode]['work_share']['median']:.1f} % |"
+            f"| {_percent(found[mode]['commit_share'])} | {_percent(found[mode]['work_share'])} |"
             for mode in ("exactly_once", "at_least_once")
         ),
         f"| ratio, pair by pair | {_spread(ratio, 3)} | {_spread(found['ratios']['cpu_ms_a_frame'], 3)} | | | | |",
@@ -189,6 +189,10 @@ def _restore_row(kind: str, of: Figures) -> str:
 def _thinned(sizes: list[Figures], most: int = 12) -> list[Figures]:
     step = max(1, round(len(sizes) / most))
     return sizes[step - 1 :: step]
+
+
+def _percent(of: Figures) -> str:
+    return f"{100 * of['median']:.1f} %"
 
 
 def _spread(of: Figures, digits: int) -> str:
