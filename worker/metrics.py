@@ -48,8 +48,9 @@ class _Work:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.frames = Counter(
             "faceline_frames",
-            "Frames by outcome. Other than processed and late, an outcome is why a frame was refused or shed: "
-            "look at the dead letters, or at faceline_shed_total.",
+            "Frames by outcome. Other than processed, late and covered (its camera's state had seen it before a "
+            "crash), an outcome is why a frame was refused or shed: look at the dead letters, or at "
+            "faceline_shed_total.",
             ["outcome"],
             registry=registry,
         )

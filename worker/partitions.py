@@ -67,15 +67,20 @@ class Partitions:
     """All that this worker holds. One thread."""
 
     def __init__(
-        self, form: SnapshotFormat, adopt: Callable[[CameraState, str], CameraState], covered_records: int = 0
+        self,
+        form: SnapshotFormat,
+        adopt: Callable[[CameraState, str], CameraState],
+        covered_records: int = 0,
+        num_partitions: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``adopt`` makes a restored camera fit these models.
+        """``adopt`` makes a restored camera fit these models. ``num_partitions``: of the frames' topic, now.
 
         ``covered_records``: at least once, offsets may lag behind the state by so many records; 0: they never do.
         """
         self._form = form
         self._adopt = adopt
         self._covered_records = covered_records
+        self._num_partitions = num_partitions
         self._held: dict[int, Partition] = {}
 
     def __getitem__(self, number: int) -> Partition:
@@ -116,19 +121,19 @@ class Partitions:
     def restore(self, snapshot: Snapshot) -> None:
         """Take over a committed state."""
         partition = self._held[snapshot.partition] = Partition(restored=True)
-        own = self._read(snapshot, PARTITION_KEY, load_partition)
         cameras = [key for key in snapshot.entries if key != PARTITION_KEY]
+        own = self._read(snapshot, PARTITION_KEY, load_partition)
+        if own is None:  # nothing vouches for the cameras
+            self._begin_anew(partition, snapshot.next_offset, cameras)
+            return
+        partition.state = own
         for key in cameras:
             found = self._read(snapshot, key, load_camera)
             if found is None:
                 partition.dropped.add(key)
             else:
                 partition.cameras[key] = self._adopt(*found)
-        partition.state = own or PartitionState(snapshot.next_offset, first_offset=snapshot.next_offset)
-        if own is None:
-            self._begin_anew(partition, cameras)
-        else:
-            self._reconcile(partition, snapshot)
+        self._reconcile(partition, snapshot)
 
     def advance(
         self, records: Iterable[Record], results: Iterable[FrameResult], refused: Mapping[int, Counter[str]]
@@ -151,7 +156,10 @@ class Partitions:
         for number, state in after.items():
             counted = {name: n for name, n in (Counter(state.outcomes) + outcomes[number]).items() if n}
             noted = dict(Counter(state.notes) + notes.get(number, Counter()))
-            after[number] = replace(state, outcomes=counted, notes=noted, digest=self._form.digest)
+            since = state.num_partitions or self._num_partitions()
+            after[number] = replace(
+                state, outcomes=counted, notes=noted, digest=self._form.digest, num_partitions=since
+            )
         return after
 
     def snapshots(
@@ -202,10 +210,10 @@ class Partitions:
             logger.warning(
                 "partition %d was set back by %d records: it begins anew there", snapshot.partition, -distance
             )
-            partition.state = PartitionState(snapshot.next_offset, first_offset=snapshot.next_offset)
-            self._begin_anew(partition, partition.cameras)
+            self._begin_anew(partition, snapshot.next_offset, partition.cameras)
 
-    def _begin_anew(self, partition: Partition, cameras: Iterable[str]) -> None:
+    def _begin_anew(self, partition: Partition, offset: int, cameras: Iterable[str]) -> None:
+        partition.state = PartitionState(offset, first_offset=offset)
         partition.dropped.update(cameras)
         partition.cameras = {}
 

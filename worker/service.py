@@ -26,6 +26,9 @@ from worker.types import MICROSECONDS, Decision, GalleryView
 
 logger = logging.getLogger(__name__)
 
+COVERED = "covered"
+"""Outcome of a frame that its camera's state has seen: a worker ended between writing that and the partition's."""
+
 _PACE_WEIGHT = 0.2  # of the newest batch in the running mean of seconds a frame
 
 
@@ -90,6 +93,15 @@ class _Told:
         self.decisions += [(decision, traceparent) for decision in decisions]
 
 
+@dataclass(slots=True)
+class _Read:
+    """What a batch's records are."""
+
+    frames: list[FrameIn] = field(default_factory=list)
+    covered: list[FrameResult] = field(default_factory=list)
+    refused: list[tuple[Record, BadMessage]] = field(default_factory=list)  # no frames
+
+
 class Service:
     """Joins a transport, a pipeline and a gallery. One thread."""
 
@@ -104,8 +116,9 @@ class Service:
         name: str = "worker",
         sealer: Sealing | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``name``: this worker's in acknowledgements of deletions."""
+        """``name``: this worker's in acknowledgements of deletions. ``monotonic``: seconds, for silence and work."""
         self._transport = transport
         self._pipeline = pipeline
         self._gallery = gallery
@@ -115,11 +128,12 @@ class Service:
         self._max_letter_bytes = settings.kafka.max_record_bytes
         self._name = name
         self._now = now
+        self._monotonic = monotonic
         form = SnapshotFormat(
             settings.topics.state, context.digest, settings.service.snapshot_format, sealer or NoSealing()
         )
         covered = settings.service.batch_frames if settings.service.delivery == "at_least_once" else 0
-        self._partitions = Partitions(form, self._adopt, covered)
+        self._partitions = Partitions(form, self._adopt, covered, transport.num_partitions)
         self._acknowledgements: list[Message] = []  # not yet written
         self._heard: dict[int, float] = {}  # by partition, when its last record came, on the monotonic clock
         self._frame_seconds = 0.0  # running mean
@@ -183,12 +197,12 @@ class Service:
         """Restore what can be; returns the seconds that each took."""
         took: dict[int, float] = {}
         for number in self._partitions.waiting:
-            began = time.monotonic()
+            began = self._monotonic()
             snapshot = self._transport.restore(number)
             if snapshot is not None:
                 self._partitions.restore(snapshot)
-                self._heard[number] = time.monotonic()
-                took[number] = time.monotonic() - began
+                self._heard[number] = self._monotonic()
+                took[number] = self._monotonic() - began
         return took
 
     def _adopt(self, state: CameraState, digest: str) -> CameraState:
@@ -199,28 +213,29 @@ class Service:
 
     def _work(self, batch: Batch) -> Step:
         """Process a batch beside the committed state, commit it, and only then take the new state over."""
-        began = time.monotonic()
+        began = self._monotonic()
         now = self._now()
         gallery = self._gallery.view(now)
         self._acknowledgements += self._gallery.acknowledgements(self._name)
         told, changed = _Told(), dict[Home, CameraState]()
         self._withdraw_erased(gallery, told, changed)
         states = {**self._partitions.cameras, **changed}
-        frames, refused = self._read(batch.records, states)
-        relief = relieve(frames, states, round(now.timestamp() * MICROSECONDS), self._settings.freshness_seconds)
+        read = self._read(batch.records, states)
+        relief = relieve(read.frames, states, round(now.timestamp() * MICROSECONDS), self._settings.freshness_seconds)
         results, touched = self._pipeline.process(relief.frames, states, gallery, hurried=relief.hurried)
         changed |= touched
+        results = [*read.covered, *results]
         for result in results:
             told.add(result.decisions, result.frame.traceparent)
         reasons: dict[int, Counter[str]] = {}
-        for record, error in refused:
+        for record, error in read.refused:
             reasons.setdefault(record.partition, Counter())[error.reason] += 1
         after = self._partitions.advance(batch.records, results, reasons)
         self._close_silent_cameras(after, states, told, changed)
         for number, _ in changed:
             after.setdefault(number, self._partitions[number].state)
-        letters = self._dead_letters(batch.records, results, refused)
-        processed = time.monotonic()
+        letters = self._dead_letters(batch.records, results, read.refused)
+        processed = self._monotonic()
         step = self._commit(batch, told, letters, after, changed, gallery)
         self._note_pace((processed - began) / len(batch.records))
         for record in batch.records:
@@ -268,7 +283,7 @@ class Service:
         recorded_us = round(recorded.timestamp() * MICROSECONDS)
         messages = [message_from_event(event, self._topics.events, recorded_us, trace) for event, trace in events]
         snapshots = self._partitions.snapshots(after, changed)
-        began = time.monotonic()
+        began = self._monotonic()
         self._transport.commit(batch, [*messages, *letters, *self._acknowledgements], snapshots)
         self._partitions.take(after, changed)
         self._acknowledgements = []
@@ -276,7 +291,7 @@ class Service:
         return Step(
             events=tuple(event for event, _ in events),
             committed=True,
-            commit_seconds=time.monotonic() - began,
+            commit_seconds=self._monotonic() - began,
             publish_seconds=tuple((recorded_us - d.frame.capture_time_us) / MICROSECONDS for d in decisions),
             identity_seconds=tuple(
                 (d.frame.capture_time_us - d.first_seen_us) / MICROSECONDS for d in decisions if d.kind == "confirmed"
@@ -301,23 +316,24 @@ class Service:
             for record, error in [*refused, *undecodable]
         ]
 
-    def _read(
-        self, records: Iterable[Record], states: Mapping[Home, CameraState]
-    ) -> tuple[list[FrameIn], list[tuple[Record, BadMessage]]]:
-        """Frames with the partition's time as it stood before each, and the records that are no frames."""
-        frames: list[FrameIn] = []
-        refused: list[tuple[Record, BadMessage]] = []
+    def _read(self, records: Iterable[Record], states: Mapping[Home, CameraState]) -> _Read:
+        """Frames with the partition's time as it stood before each, and the records that aren't to be processed."""
+        read = _Read()
         times = {number: self._partitions[number].state.time_us for number in self._partitions.restored}
         for record in records:
             if record.offset < self._partitions[record.partition].covered_until:
                 continue
             before = times[record.partition]
             try:
-                frames.append(frame_from_record(record, before))
+                frame = frame_from_record(record, before)
+                if _covers(states.get(frame.home), frame):
+                    read.covered.append(FrameResult(frame, COVERED, frame.ref.capture_time_us))
+                else:
+                    read.frames.append(frame)
             except BadMessage as error:
-                refused.append((record, error))
+                read.refused.append((record, error))
             times[record.partition] = later(before, record)
-        return frames, refused
+        return read
 
     def _withdraw_erased(self, gallery: GalleryView, told: _Told, changed: dict[Home, CameraState]) -> None:
         for home, state in self._partitions.cameras.items():
@@ -336,7 +352,7 @@ class Service:
         """Depart the tracks of cameras that were silent while their partition went on."""
         for home, state in {**states, **changed}.items():
             if home[0] in after:
-                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us)
+                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us, self._leaving(home))
                 if closed is not state:
                     changed[home] = closed
                     told.add(decisions)
@@ -347,7 +363,7 @@ class Service:
         What is said is what a later record would have led to. Only a producer that is so late that its records are
         less than ``admit.silence_seconds`` after the last one finds its tracks gone.
         """
-        now = time.monotonic()
+        now = self._monotonic()
         for number in self._partitions.restored:
             cameras = self._partitions[number].cameras
             if not cameras or now - self._heard.get(number, now) < self._settings.idle_close_seconds:
@@ -355,9 +371,20 @@ class Service:
             self._heard[number] = now
             if self._transport.at_end(number):
                 for camera, state in cameras.items():
-                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), "left")
+                    reason = self._leaving((number, camera))
+                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), reason)
                     changed[number, camera] = CameraState()
                     told.add(decisions)
+
+    def _leaving(self, home: Home) -> str:
+        """Why a silent camera's tracks depart: it may send to another partition since there are more of them."""
+        number, camera = home
+        before, now = self._partitions[number].state.num_partitions, self._transport.num_partitions()
+        if before in (0, now):
+            return "left"
+        key = camera.encode()
+        moved = self._transport.home(key, before) == number != self._transport.home(key, now)
+        return "partition_moved" if moved else "left"
 
     def _note_pace(self, seconds: float) -> None:
         weight = _PACE_WEIGHT if self._frame_seconds else 1.0
@@ -370,3 +397,11 @@ class Service:
         with suppress(Retryable):
             self._transport.abort(batch)
         self._partitions.forget()
+
+
+def _covers(state: CameraState | None, frame: FrameIn) -> bool:
+    """Only at least once: exactly once, state and offsets are of one commit."""
+    last = state.last_frame if state is not None else None
+    if last is None or (last.topic_id, last.partition) != (frame.ref.topic_id, frame.ref.partition):
+        return False
+    return frame.ref.offset <= last.offset

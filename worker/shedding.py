@@ -13,6 +13,8 @@ from worker.types import MICROSECONDS
 
 _SPACING_SECONDS = ((8.0, 0.5), (4.0, 0.2), (2.0, 0.1))
 """Behind by so many budgets: at most a frame a camera in so many seconds of its own time."""
+_LONGEST_GAP_SECONDS = 0.5
+"""As long as a new track waits for its second frame by default: else nobody who comes in an overload got a track."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,19 @@ def relieve(
 
 
 def _thin(frames: Iterable[FrameIn], states: Mapping[Home, CameraState], spacing_us: int) -> Iterable[FrameIn]:
+    """Shed what comes sooner than the spacing, where the next frame comes soon enough, as often as the camera sends."""
+    longest_us = round(_LONGEST_GAP_SECONDS * MICROSECONDS)
     looked_at = {
         home: state.last_frame.capture_time_us for home, state in states.items() if state.last_frame is not None
     }
+    before = dict(looked_at)
     for frame in frames:
-        last_us = looked_at.get(frame.home)
-        if last_us is not None and 0 < frame.ref.capture_time_us - last_us < spacing_us:
+        home, at_us = frame.home, frame.ref.capture_time_us
+        gap_us = at_us - looked_at[home] if home in looked_at else 0
+        interval_us = at_us - before.get(home, at_us)
+        before[home] = at_us
+        if 0 < gap_us < spacing_us and gap_us + interval_us <= longest_us:
             yield replace(frame, shed=True)
         else:
-            looked_at[frame.home] = frame.ref.capture_time_us
+            looked_at[home] = at_us
             yield frame

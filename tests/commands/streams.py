@@ -1,11 +1,28 @@
 """What the tests of publish, events and dlq share: a real application's topics, written to and read."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from worker.settings import Settings
 from worker.transport.log import Message, Record
 from worker.transport.reading import TopicReader
 from worker.transport.writing import TopicWriter
+
+
+class Raw(str):
+    """A header's name that goes onto the wire as bytes of its own."""
+
+    __slots__ = ("data",)
+
+    def __new__(cls, data: bytes) -> "Raw":
+        """Text that nobody reads, and the bytes."""
+        made = super().__new__(cls, "raw")
+        made.data = data
+        return made
+
+    def encode(self, *_: Any) -> bytes:
+        """As they are."""
+        return self.data
 
 
 def write(settings: Settings, messages: Iterable[Message]) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,11 @@ from kafka import TopicPartition
 from tests.broker.environment import environment
 from tests.end_to_end.harness import EVENT_SCHEMA, Frame
 from worker.settings import Settings
-from worker.transport.clients import open_admin, open_consumer, open_producer
-from worker.transport.log import PARTITION_KEY
+from worker.transport.clients import open_admin, open_consumer
+from worker.transport.log import PARTITION_KEY, Message
 from worker.transport.reading import TopicReader
 from worker.transport.state import PartitionState, load_partition
+from worker.transport.writing import TopicWriter
 
 
 @dataclass
@@ -103,23 +105,41 @@ class Fleet:
         return Worker(name, process, log)
 
 
-def produce(settings: Settings, frames: Sequence[Frame]) -> None:
-    """Write all frames, keys to their partitions, in order."""
-    producer = open_producer(settings.kafka)
-    futures = [
-        producer.send(
-            settings.topics.frames,
-            key=None if frame.camera is None else frame.camera.encode(),
-            value=frame.value,
-            headers=list(frame.headers),
-            timestamp_ms=frame.time_us // 1000,
-        )
-        for frame in frames
-    ]
-    producer.flush(120)
-    for future in futures:
-        future.get(10)
-    producer.close()
+class Feed(threading.Thread):
+    """Writes frames in order, all at once or so many a second, and waits where the broker is away."""
+
+    def __init__(self, settings: Settings, frames: Sequence[Frame], rate: float | None = None) -> None:
+        super().__init__(daemon=True)
+        self._settings, self._frames, self._rate = settings, frames, rate
+        self.failure: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """The thread's work."""
+        try:
+            self._write()
+        except BaseException as error:
+            self.failure = error
+
+    def finish(self, seconds: float) -> None:
+        """Wait until all is written."""
+        self.join(seconds)
+        if self.failure is not None or self.is_alive():
+            raise self.failure or TimeoutError("the frames were not written in time")
+
+    def _write(self) -> None:
+        writer, began = TopicWriter(self._settings.kafka), time.monotonic()
+        for number, frame in enumerate(self._frames):
+            if self._rate:
+                time.sleep(max(0.0, began + number / self._rate - time.monotonic()))
+            while not writer.has_room(1.0):
+                pass
+            key = None if frame.camera is None else frame.camera.encode()
+            writer.write(Message(self._settings.topics.frames, key, frame.value, frame.headers, None, frame.time_us))
+        while not writer.flush(1.0):
+            pass
+        assert writer.num_written == len(self._frames)
+        writer.close()
 
 
 @dataclass

@@ -140,18 +140,18 @@ class Plant:
                 partition=0 if key is None else None,
             )  # fmt: skip
 
-    def worker(self, batch_frames: int = 32, name: str | None = None) -> Service:
-        """A new worker that joins the group."""
+    def worker(self, batch_frames: int = 32, name: str | None = None, **options: Any) -> Service:
+        """A new worker that joins the group; ``options`` of ``Service``, and ``gallery``."""
         topics = self.settings.topics
         return Service(
             self.broker.join("workers", topics.frames, topics.state, member_id=name),
             open_pipeline(self.settings, self.loaded),
-            open_gallery(self.settings, self.loaded, self.gallery),
+            options.pop("gallery", None) or open_gallery(self.settings, self.loaded, self.gallery),
             self.loaded.context,
             self.settings.model_copy(
                 update={"service": self.settings.service.model_copy(update={"batch_frames": batch_frames})}
             ),
-            now=lambda: NOW,
+            **{"now": lambda: NOW, **options},
         )
 
     def behind(self) -> int:

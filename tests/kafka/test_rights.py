@@ -1,15 +1,21 @@
 """The documented rights on a broker that allows nothing else: enough for each role, and none of them too many."""
 
+import os
+import subprocess
+import sys
 import time
 import uuid
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from kafka.structs import OffsetAndMetadata
 
+from tests.broker.environment import environment
 from tests.broker.secure import SecureBroker
 from tests.gallery.people import person
 from tests.kafka.conftest import APPLICATION, SINGLE, WORKER, as_user, user_without
+from worker.assemble import Loaded
 from worker.checkup import Checkup
 from worker.errors import Retryable
 from worker.gallery.erasure import Eraser, write_receipt
@@ -198,3 +204,27 @@ def test_the_doctor_tells_what_is_lacking(secure: SecureBroker) -> None:
     checks = list(Checkup(as_user(secure, user_without(right))).run())
     told = [check.text for check in checks if check.name == "rights"]
     assert told == [f"this user lacks {right}: grant what 'faceline topics rights' prints"]
+
+
+@pytest.mark.models
+def test_the_real_worker_needs_no_more(secure: SecureBroker, tmp_path: Path, used: Settings, loaded: Loaded) -> None:
+    """``faceline run`` over SASL_SSL with a worker's rights takes a frame to the end, and drains."""
+    settings = as_user(secure, "worker")
+    send(used, used.topics.frames, b"no picture")
+    before = letters(used)
+    env = {**os.environ, **environment(settings), "FACELINE_HTTP__PORT": "0"}
+    with (tmp_path / "worker.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "worker", "run", "--fail-fast"], env=env, stderr=log)
+        deadline = time.monotonic() + SECONDS
+        while letters(used) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.5)
+        process.terminate()
+        code = process.wait(20)
+    assert code == 0, (tmp_path / "worker.log").read_text()[-3000:]
+    assert letters(used) > before
+
+
+def letters(settings: Settings) -> int:
+    """How many dead letters there are."""
+    with closing(TopicReader(settings.kafka, settings.topics.dead_letters)) as dead:
+        return len(list(dead.read_to_end()))

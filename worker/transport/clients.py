@@ -21,6 +21,7 @@ from kafka.net.selector import NetworkSelector
 
 from worker.errors import InvalidSettings, Retryable
 from worker.settings import KafkaSettings
+from worker.transport.consumer import Consumer
 
 _OURS = {
     *("bootstrap_servers", "group_id", "group_instance_id", "enable_auto_commit", "isolation_level"),
@@ -46,7 +47,7 @@ def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
         "max_partition_fetch_bytes": _FETCH_BYTES,
     }
     merged = {**_common(settings), **base, **_options(settings.consumer_options, KafkaConsumer, settings), **config}
-    opened: KafkaConsumer = _open(KafkaConsumer, merged, "reading from Kafka")
+    opened: KafkaConsumer = _open(Consumer, merged, "reading from Kafka")
     return opened
 
 
@@ -321,6 +322,10 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("MessageSizeTooLargeError", "RecordTooLargeError", "RecordListTooLargeError", "MessageTooLargeError"),
         "raise max.message.bytes of the topic and kafka.max_record_bytes",
+    ),
+    (
+        ("UnsupportedCodecError",),
+        "have producers compress by gzip, lz4 or zstd; what is written already is read with python-snappy installed",
     ),
     (
         ("no certificate or crl found", "PEM lib", "key values mismatch"),

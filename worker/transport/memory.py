@@ -234,6 +234,13 @@ class MemoryBroker:
         with self._changed:
             return dict(self._groups[group].committed) if group in self._groups else {}
 
+    def reset_offset(self, group: str, partition: int, offset: int) -> None:
+        """Where the group goes on after its next restore, as an operator sets it while no worker runs."""
+        with self._changed:
+            if self._groups[group].seats:
+                raise ValueError(f"group {group} has members: stop them before you reset its offsets")
+            self._groups[group].committed[partition] = offset
+
     def fail_next_commit(self, error: Exception, *, written: bool = False) -> None:
         """Make the next commit that isn't fenced raise ``error``; ``written``: it happens, the answer is lost."""
         with self._changed:
@@ -331,6 +338,15 @@ class MemoryTransport:
                     self._batch = Batch(records, self._group.generation, gained, lost)
                     return self._batch
                 self._broker._changed.wait(remaining_seconds)
+
+    def num_partitions(self) -> int:
+        """See ``Transport``."""
+        with self._broker._changed:
+            return len(self._broker._topic(self._group.frames_topic).partitions)
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """See ``Transport``. The hash is CRC-32."""
+        return zlib.crc32(key) % num_partitions
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""

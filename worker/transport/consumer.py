@@ -1,0 +1,79 @@
+"""The library's consumer, made to survive what anybody may write to a topic.
+
+A header's name that isn't UTF-8 is made ASCII, and the record comes. Where a batch can't be read (it is compressed by
+what isn't installed here), every poll says so: the library's own goes round in such a batch for ever.
+"""
+
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.util import decode_varint
+
+_TO_ASCII = bytes(code if code < 128 else ord("?") for code in range(256))
+
+
+class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
+    """``KafkaConsumer`` with records read by ``_Batch``."""
+
+    def __init__(self, *topics: str, **config: Any) -> None:
+        memory_records.DefaultRecordBatch = _Batch  # what the library reads records by; it has no setting for it
+        super().__init__(*topics, **config)
+
+    def poll(self, *args: Any, **options: Any) -> Any:
+        """See ``KafkaConsumer``. A batch that can't be read makes this raise, and comes again."""
+        try:
+            return super().poll(*args, **options)
+        except Exception:
+            self._drop_fetched()
+            raise
+
+    def _drop_fetched(self) -> None:
+        fetcher = self._fetcher
+        for records in (fetcher._next_partition_records, *fetcher._paused_partition_records.values()):
+            if records is not None:
+                records.drain()
+        fetcher._next_partition_records = None
+        fetcher._paused_partition_records.clear()
+
+
+class _Batch(DefaultRecordBatch):  # type: ignore[misc]
+    """Records whose headers may have any names."""
+
+    __slots__ = ()
+
+    def _read_msg(self, *args: Any) -> Any:
+        try:
+            return super()._read_msg(*args)
+        except UnicodeDecodeError:
+            _make_names_ascii(self._buffer, self._pos)  # where it stood: the position moves on with a whole record
+            return super()._read_msg(*args)
+
+
+def _make_names_ascii(buffer: bytearray, start: int) -> None:
+    """In the record that begins there (Kafka's record format 2), in place: as long as they were."""
+    position = start
+    for _ in ("length", "attributes", "timestamp", "offset"):
+        _, position = decode_varint(buffer, position)
+    for _ in ("key", "value"):
+        position = _after(buffer, position)
+    number, position = decode_varint(buffer, position)
+    for _ in range(number):
+        size, begin = decode_varint(buffer, position)
+        buffer[begin : begin + size] = _as_text(buffer[begin : begin + size])
+        position = _after(buffer, begin + size)
+
+
+def _as_text(name: bytearray) -> bytearray:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return name.translate(_TO_ASCII)
+    return name
+
+
+def _after(buffer: bytearray, position: int) -> int:
+    """Where the nullable bytes at a position end."""
+    size, position = decode_varint(buffer, position)
+    return position + max(0, int(size))
