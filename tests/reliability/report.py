@@ -134,7 +134,7 @@ def _takeover(rows: list[Figures]) -> str:
         lines.append(f"| {kind} | {row['session_timeout_seconds']:.0f} s | {cells} | {len(row['trials'])} |")
     return f"""## Takeover after kill -9
 
-Two workers, 12 cameras × 2 fps on 6 partitions; one worker is killed at a random moment. From the kill to the next
+Two workers, 6 cameras × 1 fps on 6 partitions; one worker is killed at a random moment. From the kill to the next
 committed offset of its partitions: the first one's, and the last one's. Median (least–greatest).
 
 {chr(10).join(lines)}

@@ -11,8 +11,8 @@ from tests.reliability.plant import Feed, Offsets, Site, Worker
 from tests.reliability.rates import vars_of
 from worker.settings import Settings
 
-NUM_CAMERAS = 12
-FPS = 2.0
+NUM_CAMERAS = 6
+FPS = 1.0
 SETTLE_SECONDS = 0.1  # a commit that was on its way when the worker was killed may still land
 
 

@@ -24,9 +24,9 @@ PARTS = ("rates", "latency", "takeover", "restoring")
 class Plan:
     """How long to measure."""
 
-    pairs: int = 11
+    pairs: int = 9
     frames: int = 500
-    latency_seconds: float = 60.0
+    latency_seconds: float = 45.0
     trials: int = 4
     minutes: float = 5.0
 
