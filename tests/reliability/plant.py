@@ -42,7 +42,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def cluster() -> Iterator[KafkaSettings]:
-    """A broker for this run. Its cleaner looks as often as a broker's by default, not as often as the tests'."""
+    """A broker for this run. Its cleaner looks as often as a broker's by default, not as often as the tests'.
+
+    From then on SIGTERM ends the process in order, so that no worker and no broker is left behind.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as folder:
         broker = Broker(Path(folder) / "broker", extra={"log.cleaner.backoff.ms": "15000"})
         broker.start()
@@ -65,12 +69,11 @@ class Site:
     def make(kafka: KafkaSettings, folder: Path, partitions: int = PARTITIONS) -> "Site":
         """With a topic of frames, and everyone of ``photos()`` enrolled."""
         site = Site(kafka, folder, partitions, f"site-{uuid.uuid4().hex[:8]}")
-        settings = site.application("setup")
-        _enrol(settings)
+        _enrol(site.create(site.application("setup")))
         return site
 
     def application(self, label: str, *, kafka: dict[str, Any] | None = None, **groups: Any) -> Settings:
-        """Settings of a new application, its topics created. ``groups``: ``service`` and ``decide``, as mappings."""
+        """Settings of a new application; ``create`` its topics. ``groups``: ``service``, ``decide``, as mappings."""
         service = {"application_id": f"{self.name}-{label}-{uuid.uuid4().hex[:6]}", **groups.pop("service", {})}
         return Settings(
             kafka=self.kafka.model_copy(update=kafka or {}),
@@ -88,7 +91,6 @@ class Site:
 
 
 def _enrol(settings: Settings) -> None:
-    topics.create(settings, partitions=PARTITIONS)
     loaded = open_models(settings)
     now = datetime.now(UTC)
     with closing(TopicGallery(settings)) as gallery:

@@ -25,6 +25,8 @@ class Rate:
     cpu_ms_a_frame: float  # of the worker's process
     frames_a_commit: float  # median
     commit_ms: float  # median
+    commit_share: float  # of the time by the clock
+    work_share: float  # likewise, processing; the rest is polling and, exactly once, waiting for the interval
 
     def __truediv__(self, other: "Rate") -> dict[str, float]:
         """Ours divided by the other's. Frames per second below 1: slower; CPU above 1: dearer."""
@@ -80,11 +82,14 @@ def rate(site: Site, mode: str, num_frames: int) -> Rate:
         so_far += batches[first].records
         first += 1
     measured = batches[first:]
+    seconds = measured[-1].at - batches[first - 1].at
     return Rate(
-        sum(batch.records for batch in measured) / (measured[-1].at - batches[first - 1].at),
+        sum(batch.records for batch in measured) / seconds,
         1000 * cpu_seconds / (num_frames - frames),
         median(batch.records for batch in measured),
         1000 * median(batch.commit_seconds for batch in measured),
+        sum(batch.commit_seconds for batch in measured) / seconds,
+        sum(batch.process_seconds for batch in measured) / seconds,
     )
 
 

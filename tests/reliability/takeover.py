@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,8 @@ from tests.reliability.plant import Feed, Offsets, Site, Worker
 from tests.reliability.rates import vars_of
 from worker.settings import Settings
 
-NUM_CAMERAS = 12
-FPS = 2.0
+NUM_CAMERAS = 6
+FPS = 1.0
 SETTLE_SECONDS = 0.1  # a commit that was on its way when the worker was killed may still land
 
 
@@ -62,7 +62,9 @@ def kills(site: Site, session_seconds: float, static: bool, num_trials: int) -> 
                 worker.stop()
 
 
-def _kill(workers: dict[str, Worker], feed: Feed, offsets: Offsets, start: Any, static: bool) -> tuple[float, float]:
+def _kill(
+    workers: dict[str, Worker], feed: Feed, offsets: Offsets, start: Callable[[str], None], static: bool
+) -> tuple[float, float]:
     held = workers["one"].partitions()
     assert held, "a worker without partitions can't be taken over"
     workers["one"].kill()
