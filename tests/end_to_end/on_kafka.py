@@ -104,6 +104,14 @@ class Site:
         finally:
             admin.close()
 
+    def add_partitions(self, total: int) -> None:
+        """To the frames' topic alone, as an operator may."""
+        admin = open_admin(self.settings.kafka)
+        try:
+            admin.create_partitions({self.settings.topics.frames: total})
+        finally:
+            admin.close()
+
     @contextmanager
     def service(self, loaded: Loaded, people: PeopleSource, **options: Any) -> Iterator["Running"]:
         """A worker in this process."""

@@ -27,6 +27,7 @@ from worker.transport.reading import as_record
 logger = logging.getLogger(__name__)
 
 _SLICE_SECONDS = 0.2
+_CURRENT = {"metadata_max_age_ms": 5000}  # how soon a partition that is added gets its worker, and its state its room
 _CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
 _MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
                     kafka_errors.IllegalGenerationError, kafka_errors.RebalanceInProgressError)  # fmt: skip
@@ -160,9 +161,9 @@ class KafkaTransport:
     def _read_state(self, partition: int) -> dict[str, bytes] | None:
         """The newest value of every key; None where a transaction is still open before the end."""
         home = TopicPartition(self._state, partition)
-        if partition not in (self._reader.partitions_for_topic(self._state) or ()):
-            raise kafka_errors.UnknownTopicOrPartitionError(
-                f"topic {self._state} has no partition {partition}, {self._frames} has"
+        if partition not in self._reader.partitions_for_topic(self._state):
+            raise Retryable(
+                f"topic {self._state} has no partition {partition}, {self._frames} has: run 'faceline topics create'"
             )
         end = self._ends.end_offsets([home])[home]
         self._reader.assign([home])
@@ -262,6 +263,8 @@ class KafkaTransport:
 
     def _send(self, messages: Iterable[Message]) -> None:
         producer = self._writer()
+        messages = list(messages)
+        self._check_room(producer, messages)
         futures = [
             producer.send(
                 message.topic,
@@ -279,6 +282,12 @@ class KafkaTransport:
         for future in futures:
             if not future.succeeded():
                 raise future.exception or kafka_errors.KafkaTimeoutError("a record was not acknowledged in time")
+
+    def _check_room(self, producer: KafkaProducer, messages: Iterable[Message]) -> None:
+        """The client takes a partition that it hasn't heard of yet for a mistake of ours."""
+        for topic, partition in {(each.topic, each.partition) for each in messages if each.partition is not None}:
+            if partition not in producer.partitions_for(topic):
+                raise kafka_errors.UnknownTopicOrPartitionError(f"{topic}-{partition}")
 
     def _state_messages(self, snapshots: Mapping[int, Mapping[str, bytes | None]]) -> list[Message]:
         return [
@@ -403,8 +412,8 @@ class KafkaTransport:
         settings = self._settings
         self._admin = open_admin(settings)
         self._opened.append(self._admin.close)
-        self._reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20))
-        self._ends = self._own(open_consumer(settings, group_id=None, isolation_level="read_uncommitted"))
+        self._reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20, **_CURRENT))
+        self._ends = self._own(open_consumer(settings, group_id=None, isolation_level="read_uncommitted", **_CURRENT))
         self._consumer = self._own(
             open_consumer(
                 settings,
@@ -414,8 +423,8 @@ class KafkaTransport:
                 session_timeout_ms=round(settings.session_timeout_seconds * 1000),
                 heartbeat_interval_ms=round(min(settings.session_timeout_seconds * 250, 1000)),
                 max_poll_interval_ms=round(settings.max_poll_interval_seconds * 1000),
-                metadata_max_age_ms=5000,  # how soon a partition that is added gets its worker
                 partition_assignment_strategy=[CooperativeStickyAssignor],
+                **_CURRENT,
             )
         )
         with explained(f"subscribing to {self._frames}"):
@@ -437,6 +446,7 @@ class KafkaTransport:
                 self._settings,
                 client_id=self.name,
                 transactional_id=transactional_id if self._transactional else None,
+                **_CURRENT,
                 **(
                     {"transaction_timeout_ms": round(self._settings.transaction_timeout_seconds * 1000)}
                     if self._transactional
