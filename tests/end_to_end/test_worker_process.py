@@ -71,7 +71,7 @@ def test_missing_topics_are_waited_for(kafka: Settings, tmp_path: Path, car: lis
 
 def test_fail_fast(kafka: Settings, tmp_path: Path) -> None:
     """For who wants to see it end: exit code 1 and one line with the cure."""
-    with Worker(kafka, tmp_path, "--fail-fast", **{"FACELINE_LOG__LEVEL": "ERROR"}) as worker:
+    with Worker(kafka, tmp_path, "--fail-fast", FACELINE_LOG__LEVEL="ERROR") as worker:
         assert worker.wait() == 1
     (line,) = worker.log.splitlines()
     assert "run 'faceline topics create'" in line
@@ -107,7 +107,8 @@ def test_invalid_settings(kafka: Settings, tmp_path: Path, variables: dict[str, 
 def test_a_port_that_is_taken(kafka: Settings, tmp_path: Path) -> None:
     """Exit code 2, and which setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        with Worker(kafka, tmp_path, **{"FACELINE_HTTP__PORT": str(taken.getsockname()[1])}) as worker:
+        port = str(taken.getsockname()[1])
+        with Worker(kafka, tmp_path, FACELINE_HTTP__PORT=port) as worker:
             assert worker.wait() == 2
     assert "the port is taken; set http.port" in worker.log
 

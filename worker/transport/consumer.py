@@ -7,7 +7,7 @@ member that was replaced is told by its next poll, where the library would only 
 
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import FencedInstanceIdError
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
@@ -39,6 +39,11 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no type
         except Exception:
             self._drop_fetched()
             raise
+
+    def stands_at(self, home: TopicPartition) -> int | None:
+        """The next offset that a poll may bring, past what is no record; None where it isn't known. Asks nobody."""
+        state = self._subscription.assignment.get(home)
+        return None if state is None or state.position is None else int(state.position.offset)
 
     async def _send_heartbeat(self) -> None:
         try:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
 from worker.transport.clients import explain, explained, open_admin, open_consumer, open_producer
+from worker.transport.consumer import Consumer
 from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
 
@@ -112,15 +113,24 @@ class KafkaTransport:
 
     def lag(self) -> dict[int, int]:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
-        ends = {number: self._consumer.highwater(self._home(number)) for number in self._positions}
-        return {number: max(0, end - self._positions[number]) for number, end in ends.items() if end is not None}
+        lags: dict[int, int] = {}
+        for number in self._positions:
+            with suppress(kafka_errors.IllegalStateError):  # it may go at any time, in the client's own thread
+                end = self._consumer.highwater(self._home(number))
+                if end is not None:
+                    lags[number] = max(0, end - self._stands_at(number))
+        return lags
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
         home = self._home(partition)
         with explained(f"asking for the end of {self._frames}-{partition}"):
             end: int = self._ends.end_offsets([home])[home]
-        return self._positions.get(partition, -1) >= end
+            return partition in self._positions and self._stands_at(partition) >= end
+
+    def _stands_at(self, partition: int) -> int:
+        """The next offset that a poll may bring: past markers of transactions too, which are no records."""
+        return max(self._positions[partition], self._consumer.stands_at(self._home(partition)) or 0)
 
     # Restoring
 
@@ -432,7 +442,7 @@ class KafkaTransport:
             self._consumer.partitions_for_topic(self._frames)  # who leads a group without knowing this assigns nothing
             self._consumer.subscribe([self._frames], listener=_Listener(self._on_gained, self._on_lost))
 
-    def _own(self, consumer: KafkaConsumer) -> KafkaConsumer:
+    def _own(self, consumer: Consumer) -> Consumer:
         self._opened.append(lambda: consumer.close(autocommit=False))
         return consumer
 
