@@ -158,7 +158,7 @@ def _turn(
         step = service.step()
         desk.tell(step, transport, gallery)
         if step.problem is not None:
-            if fail_fast:
+            if fail_fast and not step.fenced:  # a rebalance is nothing that is missing
                 raise Retryable(step.problem)
             stop.wait(pause.longer())
             continue

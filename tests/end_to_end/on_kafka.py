@@ -112,6 +112,14 @@ class Site:
         finally:
             admin.close()
 
+    def delete_frames_topic(self) -> None:
+        """And everything on it."""
+        admin = open_admin(self.settings.kafka)
+        try:
+            admin.delete_topics([self.settings.topics.frames])
+        finally:
+            admin.close()
+
     @contextmanager
     def service(self, loaded: Loaded, people: PeopleSource, **options: Any) -> Iterator["Running"]:
         """A worker in this process."""

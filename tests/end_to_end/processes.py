@@ -60,6 +60,11 @@ class Worker:
         found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
         return [line for line in found if fields.items() <= line.items()]
 
+    def tracebacks(self) -> list[str]:
+        """Of ours: the client logs its own when a connection goes while it is closed."""
+        ours = [line for line in self.log.splitlines() if not line.startswith("{") and "Traceback" in line]
+        return ours + [str(line) for line in self.lines() if "exception" in line and "kafka" not in line["logger"]]
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and text; 0 where nothing is served (yet)."""
         try:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.commands.streams import Raw
-from tests.end_to_end.on_kafka import Site, now_us, with_changes
+from tests.end_to_end.on_kafka import Site, now_us, until, with_changes
 from worker.assemble import Loaded
 from worker.gallery.folder import FolderGallery
 from worker.messages import FRAME_TYPE
@@ -166,3 +166,25 @@ def test_offsets_set_by_an_operator(
         assert state.outcomes == {"processed": 25} and (state.first_offset, len(tracks)) == (5, 2)
         assert tracks[1].endswith("-0-5-0"), "named after the frame in which it begins anew"
     assert state.next_offset == site.committed()[0] == len(frames)
+
+
+def test_the_topic_is_deleted_and_made_again(
+    site: Site, car: list[SourceFrame], quick: Loaded, gallery: FolderGallery
+) -> None:
+    """While it is gone the loop waits with the reason; in the new one it begins anew, from its first record."""
+    frames = car_at(site, car, now_us())
+    site.produce(frames[:20])
+    with site.service(quick, gallery) as running:
+        running.work_off(20)
+        site.delete_frames_topic()
+        until(lambda: running.problems, running.step)
+        assert "topic doesn't exist: run 'faceline topics create'" in running.problems[-1]
+        topics.create(site.settings, partitions=1)
+        site.produce(car_at(site, car[:10], now_us(), b"car-2"))
+        running.work_off(10)
+    assert running.outcomes["processed"] == 30
+    state = site.account()
+    assert (state.first_offset, state.next_offset, state.outcomes) == (0, 10, {"processed": 10})
+    assert site.states()[0, b"car"] is None
+    ids = {camera: {e["track_id"].split("-")[0] for e in site.events(camera)} for camera in ("car", "car-2")}
+    assert len(ids["car"]) == len(ids["car-2"]) == 1 and ids["car"] != ids["car-2"], "named after their topics"

@@ -36,7 +36,7 @@ class NotAllowed(Retryable):
     """The user lacks a right: somebody must grant it, and then a retry goes through."""
 
 
-def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
+def open_consumer(settings: KafkaSettings, **config: Any) -> Consumer:
     """A consumer of committed records that commits and creates nothing by itself. Raises ``Retryable``."""
     base = {
         "enable_auto_commit": False,
@@ -47,7 +47,7 @@ def open_consumer(settings: KafkaSettings, **config: Any) -> KafkaConsumer:
         "max_partition_fetch_bytes": _FETCH_BYTES,
     }
     merged = {**_common(settings), **base, **_options(settings.consumer_options, KafkaConsumer, settings), **config}
-    opened: KafkaConsumer = _open(Consumer, merged, "reading from Kafka")
+    opened: Consumer = _open(Consumer, merged, "reading from Kafka")
     return opened
 
 

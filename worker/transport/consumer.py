@@ -1,12 +1,14 @@
-"""The library's consumer, made to survive what anybody may write to a topic.
+"""The library's consumer, made to survive what anybody may write to a topic, and to hear of its replacement.
 
 A header's name that isn't UTF-8 is made ASCII, and the record comes. Where a batch can't be read (it is compressed by
-what isn't installed here), every poll says so: the library's own goes round in such a batch for ever.
+what isn't installed here), every poll says so: the library's own goes round in such a batch for ever. And a static
+member that was replaced is told by its next poll, where the library would only stop its heartbeats, and spin.
 """
 
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import FencedInstanceIdError
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
@@ -20,13 +22,34 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no type
     def __init__(self, *topics: str, **config: Any) -> None:
         memory_records.DefaultRecordBatch = _Batch  # what the library reads records by; it has no setting for it
         super().__init__(*topics, **config)
+        self._fenced: Exception | None = None
+        if self._coordinator is not None:
+            self._beat = self._coordinator._send_heartbeat_request
+            self._coordinator._send_heartbeat_request = self._send_heartbeat
 
     def poll(self, *args: Any, **options: Any) -> Any:
-        """See ``KafkaConsumer``. A batch that can't be read makes this raise, and comes again."""
+        """See ``KafkaConsumer``. A batch that can't be read makes this raise, and comes again.
+
+        Raises ``FencedInstanceIdError`` once a heartbeat was answered so.
+        """
+        if self._fenced is not None:
+            raise self._fenced
         try:
             return super().poll(*args, **options)
         except Exception:
             self._drop_fetched()
+            raise
+
+    def stands_at(self, home: TopicPartition) -> int | None:
+        """The next offset that a poll may bring, past what is no record; None where it isn't known. Asks nobody."""
+        state = self._subscription.assignment.get(home)
+        return None if state is None or state.position is None else int(state.position.offset)
+
+    async def _send_heartbeat(self) -> None:
+        try:
+            await self._beat()
+        except FencedInstanceIdError as error:
+            self._fenced = error
             raise
 
     def _drop_fetched(self) -> None:

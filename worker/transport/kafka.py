@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.partitioner.default import murmur2
@@ -22,12 +22,14 @@ from kafka.partitioner.default import murmur2
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
 from worker.transport.clients import close_producer, explain, explained, open_admin, open_consumer, open_producer
+from worker.transport.consumer import Consumer
 from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
 
 logger = logging.getLogger(__name__)
 
 _SLICE_SECONDS = 0.2
+_CURRENT = {"metadata_max_age_ms": 5000}  # how soon a partition that is added gets its worker, and its state its room
 _CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
 _MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
                     kafka_errors.IllegalGenerationError, kafka_errors.RebalanceInProgressError)  # fmt: skip
@@ -129,8 +131,13 @@ class KafkaTransport:
 
     def lag(self) -> dict[int, int]:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
-        ends = {number: self._consumer.highwater(self._home(number)) for number in self._positions}
-        return {number: max(0, end - self._positions[number]) for number, end in ends.items() if end is not None}
+        lags: dict[int, int] = {}
+        for number in self._positions:
+            with suppress(kafka_errors.IllegalStateError):  # it may go at any time, in the client's own thread
+                end = self._consumer.highwater(self._home(number))
+                if end is not None:
+                    lags[number] = max(0, end - self._stands_at(number))
+        return lags
 
     def num_partitions(self) -> int:
         """See ``Transport``."""
@@ -145,7 +152,11 @@ class KafkaTransport:
         home = self._home(partition)
         with explained(f"asking for the end of {self._frames}-{partition}"):
             end: int = self._ends.end_offsets([home])[home]
-        return self._positions.get(partition, -1) >= end
+            return partition in self._positions and self._stands_at(partition) >= end
+
+    def _stands_at(self, partition: int) -> int:
+        """The next offset that a poll may bring: past markers of transactions too, which are no records."""
+        return max(self._positions[partition], self._consumer.stands_at(self._home(partition)) or 0)
 
     # Restoring
 
@@ -191,9 +202,9 @@ class KafkaTransport:
     def _read_state(self, partition: int) -> dict[str, bytes] | None:
         """The newest value of every key; None where a transaction is still open before the end."""
         home = TopicPartition(self._state, partition)
-        if partition not in (self._reader.partitions_for_topic(self._state) or ()):
-            raise kafka_errors.UnknownTopicOrPartitionError(
-                f"topic {self._state} has no partition {partition}, {self._frames} has"
+        if partition not in self._reader.partitions_for_topic(self._state):
+            raise Retryable(
+                f"topic {self._state} has no partition {partition}, {self._frames} has: run 'faceline topics create'"
             )
         end = self._ends.end_offsets([home])[home]
         self._reader.assign([home])
@@ -301,6 +312,8 @@ class KafkaTransport:
 
     def _send(self, messages: Iterable[Message]) -> None:
         producer = self._writer()
+        messages = list(messages)
+        self._check_room(producer, messages)
         futures = [
             producer.send(
                 message.topic,
@@ -318,6 +331,12 @@ class KafkaTransport:
         for future in futures:
             if not future.succeeded():
                 raise future.exception or kafka_errors.KafkaTimeoutError("a record was not acknowledged in time")
+
+    def _check_room(self, producer: KafkaProducer, messages: Iterable[Message]) -> None:
+        """The client takes a partition that it hasn't heard of yet for a mistake of ours."""
+        for topic, partition in {(each.topic, each.partition) for each in messages if each.partition is not None}:
+            if partition not in producer.partitions_for(topic):
+                raise kafka_errors.UnknownTopicOrPartitionError(f"{topic}-{partition}")
 
     def _state_messages(self, snapshots: Mapping[int, Mapping[str, bytes | None]]) -> list[Message]:
         return [
@@ -447,8 +466,8 @@ class KafkaTransport:
         settings = self._settings
         self._admin = open_admin(settings)
         self._opened.append(self._admin.close)
-        self._reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20))
-        self._ends = self._own(open_consumer(settings, group_id=None, isolation_level="read_uncommitted"))
+        self._reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20, **_CURRENT))
+        self._ends = self._own(open_consumer(settings, group_id=None, isolation_level="read_uncommitted", **_CURRENT))
         self._consumer = self._own(
             open_consumer(
                 settings,
@@ -458,8 +477,8 @@ class KafkaTransport:
                 session_timeout_ms=round(settings.session_timeout_seconds * 1000),
                 heartbeat_interval_ms=round(min(settings.session_timeout_seconds * 250, 1000)),
                 max_poll_interval_ms=round(settings.max_poll_interval_seconds * 1000),
-                metadata_max_age_ms=5000,  # how soon a partition that is added gets its worker
                 partition_assignment_strategy=[CooperativeStickyAssignor],
+                **_CURRENT,
             )
         )
         with explained(f"subscribing to {self._frames}"):
@@ -467,7 +486,7 @@ class KafkaTransport:
             self._consumer.partitions_for_topic(self._frames)  # who leads a group without knowing this assigns nothing
             self._consumer.subscribe([self._frames], listener=_Listener(self._on_gained, self._on_lost))
 
-    def _own(self, consumer: KafkaConsumer) -> KafkaConsumer:
+    def _own(self, consumer: Consumer) -> Consumer:
         self._opened.append(lambda: consumer.close(autocommit=False))
         return consumer
 
@@ -478,7 +497,7 @@ class KafkaTransport:
             if self._transactional:
                 config["transactional_id"] = self._transactional_id
                 config["transaction_timeout_ms"] = round(self._settings.transaction_timeout_seconds * 1000)
-            self._producer = open_producer(self._settings, client_id=self.name, **config)
+            self._producer = open_producer(self._settings, client_id=self.name, **_CURRENT, **config)
             if self._transactional:
                 try:
                     self._producer.init_transactions()
