@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help install install-demo demo check test test-fast bench schemas lock clean
+.PHONY: help install install-demo demo check test test-fast bench broker chaos throughput soak schemas lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -51,6 +51,21 @@ test-fast: install  ## the quick tests only
 bench: install  ## measure speed and memory, write benchmarks/pipeline.md
 	$(BIN)/faceline models pull
 	$(BIN)/faceline bench --out benchmarks
+
+broker: install  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
+	$(BIN)/python -m tests.broker.cluster
+
+chaos: install  ## kill, freeze and restart workers and broker for half an hour, write benchmarks/reliability.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.end_to_end.chaos --out benchmarks
+
+throughput: install  ## measure rates, latencies, takeovers on a real broker, write benchmarks/kafka.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.reliability.throughput --out benchmarks
+
+soak: install  ## 50,000 frames through one worker, its memory watched, write benchmarks/soak.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.reliability.soak --frames 50000 --out benchmarks
 
 schemas: install  ## write schemas/ from the models
 	$(BIN)/faceline schemas --out schemas

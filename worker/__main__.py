@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "why an event says what it says",
     "publish": "send a video, a folder of images or a live camera to the frames topic",
     "events": "follow identity events as a table or as JSON lines",
+    "replay": "run a range of frames again and compare with what was published",
     "dlq": "list dead letters and publish them again",
     "models": "list, fetch and verify model files",
     "topics": "create and check the topics on Kafka, print the rights that users need",

@@ -42,6 +42,8 @@ def configure(settings: LogSettings) -> None:
     root.addHandler(handler)
     root.setLevel(settings.level)
     logging.getLogger(_LIBRARY).setLevel(max(logging.WARNING, root.level))
+    # Where inference has the processor, the client's own thread is late, and says so several times a second.
+    logging.getLogger(f"{_LIBRARY}.net.selector").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_of_thread

@@ -67,15 +67,20 @@ class Partitions:
     """All that this worker holds. One thread."""
 
     def __init__(
-        self, form: SnapshotFormat, adopt: Callable[[CameraState, str], CameraState], covered_records: int = 0
+        self,
+        form: SnapshotFormat,
+        adopt: Callable[[CameraState, str], CameraState],
+        covered_records: int = 0,
+        num_partitions: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``adopt`` makes a restored camera fit these models.
+        """``adopt`` makes a restored camera fit these models. ``num_partitions``: of the frames' topic, now.
 
         ``covered_records``: at least once, offsets may lag behind the state by so many records; 0: they never do.
         """
         self._form = form
         self._adopt = adopt
         self._covered_records = covered_records
+        self._num_partitions = num_partitions
         self._held: dict[int, Partition] = {}
 
     def __getitem__(self, number: int) -> Partition:
@@ -151,7 +156,10 @@ class Partitions:
         for number, state in after.items():
             counted = {name: n for name, n in (Counter(state.outcomes) + outcomes[number]).items() if n}
             noted = dict(Counter(state.notes) + notes.get(number, Counter()))
-            after[number] = replace(state, outcomes=counted, notes=noted, digest=self._form.digest)
+            since = state.num_partitions or self._num_partitions()
+            after[number] = replace(
+                state, outcomes=counted, notes=noted, digest=self._form.digest, num_partitions=since
+            )
         return after
 
     def snapshots(

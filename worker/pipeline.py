@@ -236,14 +236,16 @@ class Pipeline:
                 )  # fmt: skip
         return [results[number] for number in range(len(frames))], changed
 
-    def close_silent(self, state: CameraState, partition_time_us: int | None) -> tuple[CameraState, list[Decision]]:
+    def close_silent(
+        self, state: CameraState, partition_time_us: int | None, reason: str = "left"
+    ) -> tuple[CameraState, list[Decision]]:
         """Depart the tracks of a camera that is silent at that time of its partition, and forget it, clock and all.
 
         Returns ``state`` itself where it isn't silent.
         """
         if not is_silent(state.heard_us, partition_time_us, self.options.admit):
             return state, []
-        _, told = self.close_all(state, "left")
+        _, told = self.close_all(state, reason)
         return CameraState(), told
 
     def withdraw_erased(self, state: CameraState, gallery: GalleryView) -> tuple[CameraState, list[Decision]]:

@@ -133,7 +133,7 @@ class Service:
             settings.topics.state, context.digest, settings.service.snapshot_format, sealer or NoSealing()
         )
         covered = settings.service.batch_frames if settings.service.delivery == "at_least_once" else 0
-        self._partitions = Partitions(form, self._adopt, covered)
+        self._partitions = Partitions(form, self._adopt, covered, transport.num_partitions)
         self._acknowledgements: list[Message] = []  # not yet written
         self._heard: dict[int, float] = {}  # by partition, when its last record came, on the monotonic clock
         self._frame_seconds = 0.0  # running mean
@@ -143,7 +143,7 @@ class Service:
         batch, restored = Batch(), dict[int, float]()
         try:
             timeout = self._settings.poll_timeout_seconds if timeout_seconds is None else timeout_seconds
-            batch = self._transport.poll(self._batch_frames(), timeout)
+            batch = self._transport.poll(self.batch_frames(), timeout)
             self._partitions.follow(batch.lost, batch.gained)
             restored = self._restore()
             step = self._work(batch) if batch.records else self._idle(batch)
@@ -182,16 +182,16 @@ class Service:
         self._partitions.clear()
         return step
 
-    def close(self) -> None:
-        """Leave the group."""
-        self._transport.close()
-
-    def _batch_frames(self) -> int:
+    def batch_frames(self) -> int:
         """So many frames as take about a commit interval, so that a poll is never late."""
         interval_seconds = self._settings.commit_interval_seconds
         if not self._frame_seconds or not interval_seconds:
             return self._settings.batch_frames
         return max(1, min(self._settings.batch_frames, round(interval_seconds / self._frame_seconds)))
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._transport.close()
 
     def _restore(self) -> dict[int, float]:
         """Restore what can be; returns the seconds that each took."""
@@ -352,7 +352,7 @@ class Service:
         """Depart the tracks of cameras that were silent while their partition went on."""
         for home, state in {**states, **changed}.items():
             if home[0] in after:
-                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us)
+                closed, decisions = self._pipeline.close_silent(state, after[home[0]].time_us, self._leaving(home))
                 if closed is not state:
                     changed[home] = closed
                     told.add(decisions)
@@ -371,9 +371,20 @@ class Service:
             self._heard[number] = now
             if self._transport.at_end(number):
                 for camera, state in cameras.items():
-                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), "left")
+                    reason = self._leaving((number, camera))
+                    _, decisions = self._pipeline.close_all(changed.get((number, camera), state), reason)
                     changed[number, camera] = CameraState()
                     told.add(decisions)
+
+    def _leaving(self, home: Home) -> str:
+        """Why a silent camera's tracks depart: it may send to another partition since there are more of them."""
+        number, camera = home
+        before, now = self._partitions[number].state.num_partitions, self._transport.num_partitions()
+        if before in (0, now):
+            return "left"
+        key = camera.encode()
+        moved = self._transport.home(key, before) == number != self._transport.home(key, now)
+        return "partition_moved" if moved else "left"
 
     def _note_pace(self, seconds: float) -> None:
         weight = _PACE_WEIGHT if self._frame_seconds else 1.0

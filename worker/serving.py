@@ -163,5 +163,6 @@ def _turn(
             stop.wait(pause.longer())
             continue
         pause.reset()
-        if step.committed and exactly_once:
+        # Where a whole batch waits there is nothing to gain by waiting.
+        if step.committed and exactly_once and sum(transport.lag().values()) < service.batch_frames():
             stop.wait(settings.service.commit_interval_seconds - (time.monotonic() - began))

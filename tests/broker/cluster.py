@@ -64,12 +64,13 @@ class Broker:
     protocol: str = "PLAINTEXT"  # of the listener that clients use
     format_options: tuple[str, ...] = ()  # such as --add-scram
     further: Mapping[str, str] = field(default_factory=dict)  # listeners beside that one: protocol by name
+    fixed_port: int | None = None  # of that one; default: any free one
     _process: subprocess.Popen | None = None
 
     def __post_init__(self) -> None:
         listeners = {self.protocol: self.protocol, **self.further, "CONTROLLER": "PLAINTEXT"}
         self.ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
-        self.port = self.ports[self.protocol]
+        self.ports[self.protocol] = self.port = self.fixed_port or self.ports[self.protocol]
         addresses = {name: f"{name}://127.0.0.1:{port}" for name, port in self.ports.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = {
@@ -163,3 +164,21 @@ class Broker:
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}
+
+
+def main() -> None:
+    """``python -m tests.broker.cluster``: a broker on localhost:9092 to try things with, until Ctrl-C."""
+    folder = HERE.parents[1] / ".cache" / "broker"
+    broker = Broker(folder, fixed_port=9092)
+    broker.start()
+    print(f"Kafka listens on {broker.bootstrap}; its data are in {folder}; Ctrl-C stops it", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        broker.stop()
+
+
+if __name__ == "__main__":
+    main()

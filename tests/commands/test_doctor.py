@@ -1,6 +1,5 @@
 """doctor: what is fine, what is broken and how to mend it; never a traceback, never without end."""
 
-import gc
 import threading
 import time
 from contextlib import closing
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.broker.sockets import abandoned_sockets
 from tests.commands.conftest import Outcome, Run
 from worker.checkup import Check, Checkup, _bounded
 from worker.settings import Settings
@@ -143,20 +143,19 @@ def _at(offset: int) -> Any:
     return OffsetAndMetadata(offset, "", -1)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.usefixtures("loaded")
 def test_an_unreachable_broker(faceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """One failure, not one for each question that couldn't be asked."""
     monkeypatch.setenv("FACELINE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("FACELINE_KAFKA__REQUEST_TIMEOUT_SECONDS", "1")
-    done = faceline("doctor", "--json")
+    with abandoned_sockets():
+        done = faceline("doctor", "--json")
     assert done.code == 1
     assert "no broker answers there" in text_of(done, "broker")
     assert {name: state for name, state in states(done).items() if name in CLUSTER} == {
         "broker": "failed", **dict.fromkeys(CLUSTER[1:], "skipped")
     }  # fmt: skip
     assert done.err == ""
-    gc.collect()  # sockets that the library let go of are closed here, not in another test
 
 
 def test_a_check_that_never_ends_is_given_up() -> None:

@@ -17,7 +17,7 @@ from worker.settings import Settings
 from worker.transport import topics
 from worker.transport.clients import open_consumer
 from worker.transport.log import Message
-from worker.transport.writing import TopicWriter
+from worker.transport.single import SingleWriter
 
 PATIENCE_SECONDS = 60.0
 
@@ -86,7 +86,7 @@ def test_forget_waits_for_workers(settings: Settings) -> None:
     """A worker in the group that follows the topic answers; the command says so and ends well."""
     put(settings, "ann")
     name = "pod-1"
-    worker, writer = TopicGallery(settings), TopicWriter(settings.kafka)
+    worker, writer = TopicGallery(settings), SingleWriter(settings.kafka)
     consumer = open_consumer(settings.kafka, group_id=settings.service.application_id, client_id=name)
     consumer.subscribe([settings.topics.frames])
     until = time.monotonic() + PATIENCE_SECONDS
@@ -132,7 +132,7 @@ def test_forget_names_who_is_silent(faceline: Run, settings: Settings) -> None:
 def test_records_that_cannot_be_read_are_told(faceline: Run, settings: Settings) -> None:
     """On standard error, so that JSON stays JSON."""
     put(settings, "ann")
-    with TopicWriter(settings.kafka) as writer:
+    with SingleWriter(settings.kafka) as writer:
         writer.write(Message(settings.topics.gallery, b"ben", b"damaged", partition=0))
     done = faceline("people", "--json")
     assert [row["person_id"] for row in done.json] == ["ann"]

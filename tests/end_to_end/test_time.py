@@ -107,6 +107,25 @@ def test_a_silent_camera_departs_by_its_partition(
     }
 
 
+def test_a_camera_that_was_moved_departs_with_that_reason(
+    plant: Callable[..., Plant], car: list[SourceFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When partitions were added since, and its key belongs elsewhere now, a camera that fell silent was moved."""
+    ours = plant(partitions=1)
+    frames = as_frames("a", car) + [Frame("b", car[0].value, START_US + n * 500_000) for n in range(40)]
+    frames.sort(key=lambda frame: frame.time_us)
+    ours.produce(frames[:20])
+    service = ours.worker(4)
+    service.step(0.0)
+    ours.drain(service)
+    homes = {b"a": 1, b"b": 0}
+    monkeypatch.setattr(service._transport, "num_partitions", lambda: 2)
+    monkeypatch.setattr(service._transport, "home", lambda key, number: homes[key] if number == 2 else 0)
+    ours.produce(frames[20:])
+    ours.drain(service)
+    assert [e["reason"] for e in ours.read().events("a") if e["kind"] == "departed"] == ["partition_moved"]
+
+
 def test_a_forgotten_camera_leaves_a_tombstone(plant: Callable[..., Plant], car: list[SourceFrame]) -> None:
     """When a camera has been silent and nothing is open, its state goes from memory and from the state topic."""
     ours = plant(partitions=1)

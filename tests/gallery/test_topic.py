@@ -145,6 +145,10 @@ def test_deletions_are_acknowledged_once(settings: Settings, gallery_of: Open) -
         record = Record(message.topic, "", 0, 0, 0, None, message.value, message.headers)
         told = applied_in(record)
         assert told is not None and (told.worker, told.gallery_offset) == (name, offset)
+        # How long it took is told by those who were there: a deletion of yesterday is no measure of today.
+        assert [0 <= seconds < PATIENCE_SECONDS for seconds in gallery.erasure_seconds()] == [True] * (
+            gallery is worker
+        )
         assert gallery.acknowledgements(name) == []
 
 
@@ -208,7 +212,7 @@ def test_foreign_records_hurt_nobody(settings: Settings, gallery_of: Open, caplo
         assert ids(gallery) == ["ann"]
         assert gallery.status().num_foreign == len(foreign)
         assert gallery.status().offset == 1 + len(foreign)
-        reasons = [message.split("passed over: ")[1] for message in caplog.messages]
+        reasons = [message.split("passed over: ")[1] for message in caplog.messages if "passed over: " in message]
     assert len(reasons) == len(set(reasons)) == 5
     assert secret not in caplog.text and "ann" not in caplog.text.replace(str(settings.topics.gallery), "")
     gallery.put(person("ann", name="Ann"))  # mends what others broke
@@ -244,7 +248,7 @@ def test_a_topic_made_anew(settings: Settings, gallery_of: Open, monkeypatch: py
 
 def test_a_missing_topic_is_named(kafka: Settings) -> None:
     """With the command that makes it."""
-    with pytest.raises(Retryable, match=f"{kafka.topics.gallery} doesn't exist: run 'faceline topics create'"):
+    with pytest.raises(Retryable, match=f"{kafka.topics.gallery} isn't there.*: run 'faceline topics create'"):
         TopicGallery(kafka)
 
 

@@ -3,13 +3,13 @@
 Users: one for each role, ``nobody``, and for each right of a worker one who has all the others.
 """
 
-import gc
 from collections.abc import Iterator
 
 import pytest
 
 from tests.broker.cluster import NoBroker
 from tests.broker.secure import SecureBroker
+from tests.broker.sockets import abandoned_sockets
 from worker.settings import ServiceSettings, Settings, TopicSettings
 from worker.transport.rights import ROLES, Right, rights
 from worker.transport.topics import create
@@ -30,14 +30,11 @@ def user_without(right: Right) -> str:
     return f"without-{SINGLE.index(right)}"
 
 
-@pytest.fixture(autouse=True)
-def _sockets_of_the_library() -> Iterator[None]:
-    """kafka-python lets go of sockets that never became a connection; Python closes them, here and not in other tests.
-
-    Modules that see refusals ignore the warning about it.
-    """
-    yield
-    gc.collect()
+@pytest.fixture
+def abandoned() -> Iterator[None]:
+    """For tests in which connections fail."""
+    with abandoned_sockets():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from worker.errors import InvalidSettings, Retryable
 from worker.settings import KafkaSettings
 from worker.transport.clients import open_admin, open_consumer, open_producer
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see conftest
+pytestmark = pytest.mark.usefixtures("abandoned")
 OPENERS = [open_admin, open_consumer, open_producer]
 
 
@@ -21,6 +21,7 @@ def refusal(settings: KafkaSettings, opener=open_admin) -> str:
         opener(settings)
     assert threading.active_count() <= threads, "a thread of the client is left"
     text = str(caught.value)
+    del caught
     assert "\n" not in text and "Traceback" not in text
     assert settings.bootstrap_servers in text
     return text

@@ -1,15 +1,22 @@
 """The documented rights on a broker that allows nothing else: enough for each role, and none of them too many."""
 
+import os
+import subprocess
+import sys
 import time
 import uuid
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from kafka.structs import OffsetAndMetadata
 
+from tests.broker.environment import environment
 from tests.broker.secure import SecureBroker
 from tests.gallery.people import person
 from tests.kafka.conftest import APPLICATION, SINGLE, WORKER, as_user, user_without
+from worker.assemble import Loaded
+from worker.checkup import Checkup
 from worker.errors import Retryable
 from worker.gallery.erasure import Eraser, write_receipt
 from worker.gallery.topic import TopicGallery
@@ -20,7 +27,7 @@ from worker.transport.reading import TopicReader
 from worker.transport.rights import Right
 from worker.transport.topics import check, create, describe, specs
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see conftest
+pytestmark = pytest.mark.usefixtures("abandoned")
 SECONDS = 30.0
 
 
@@ -185,3 +192,39 @@ def test_without_transactions_no_transactional_id_is_needed(secure: SecureBroker
     service = settings.service.model_copy(update={"delivery": "at_least_once"})
     assert SINGLE[-1].resource == "transactional-id"
     assert lacking(settings.model_copy(update={"service": service})) == ()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_doctor_tells_what_is_lacking(secure: SecureBroker) -> None:
+    """All well for a worker over TLS; one right less is one line that names it and the cure."""
+    well = {check.name: check for check in Checkup(as_user(secure, "worker")).run()}
+    assert "failed" not in {check.state for check in well.values()}
+    assert well["broker"].text.endswith("as worker by SCRAM-SHA-512, over TLS")
+    right = SINGLE[0]
+    checks = list(Checkup(as_user(secure, user_without(right))).run())
+    told = [check.text for check in checks if check.name == "rights"]
+    assert told == [f"this user lacks {right}: grant what 'faceline topics rights' prints"]
+
+
+@pytest.mark.models
+def test_the_real_worker_needs_no_more(secure: SecureBroker, tmp_path: Path, used: Settings, loaded: Loaded) -> None:
+    """``faceline run`` over SASL_SSL with a worker's rights takes a frame to the end, and drains."""
+    settings = as_user(secure, "worker")
+    send(used, used.topics.frames, b"no picture")
+    before = letters(used)
+    env = {**os.environ, **environment(settings), "FACELINE_HTTP__PORT": "0"}
+    with (tmp_path / "worker.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "worker", "run", "--fail-fast"], env=env, stderr=log)
+        deadline = time.monotonic() + SECONDS
+        while letters(used) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.5)
+        process.terminate()
+        code = process.wait(20)
+    assert code == 0, (tmp_path / "worker.log").read_text()[-3000:]
+    assert letters(used) > before
+
+
+def letters(settings: Settings) -> int:
+    """How many dead letters there are."""
+    with closing(TopicReader(settings.kafka, settings.topics.dead_letters)) as dead:
+        return len(list(dead.read_to_end()))

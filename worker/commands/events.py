@@ -1,7 +1,6 @@
 """``faceline events``: follow what the workers say."""
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pydantic import ValidationError
 from rich.console import Console
 
-from worker.commands.options import add_settings, camera_id, quiet_kafka, settings_of, time_of
+from worker.commands.options import add_settings, camera_id, quiet_kafka, settings_of, time_or_ago
 from worker.commands.stopping import Stop, stop_on_signals
 from worker.errors import InvalidSettings, Retryable
 from worker.messages import IdentityEvent
@@ -18,12 +17,9 @@ from worker.reporting.words import printable
 from worker.transport.clients import require_bootstrap
 from worker.transport.log import Record
 from worker.transport.reading import TopicReader
-from worker.types import MICROSECONDS
 
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 1.0
-_AGO = re.compile(r"([0-9]{1,6})(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise InvalidSettings(f"--limit is {options.limit}: expected a number of events, 1 or more")
     camera = None if options.camera is None else camera_id(options.camera).encode()
-    since_us = None if options.since is None else _since(options.since)
+    since_us = None if options.since is None else time_or_ago(options.since, "--since")
     quiet_kafka()
     with stop_on_signals() as stop, TopicReader(settings.kafka, settings.topics.events) as reader:
         _begin(reader, options.from_beginning, since_us, follow=options.follow)
@@ -146,10 +142,3 @@ def _print_value(_event: IdentityEvent, record: Record) -> None:
     line = (record.value or b"").decode().replace("\r", " ").replace("\n", " ")
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _since(text: str) -> int:
-    """Microseconds since 1970. Raises ``InvalidSettings``."""
-    if match := _AGO.fullmatch(text):
-        return round((time.time() - int(match[1]) * _SECONDS[match[2]]) * MICROSECONDS)
-    return time_of(text, "--since")

@@ -3,6 +3,8 @@
 import argparse
 import json
 import logging
+import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from worker.errors import BadMessage, InvalidSettings
 from worker.settings import Settings, load_settings
 from worker.transport.codec import camera_from_key
 from worker.types import MICROSECONDS
+
+_AGO = re.compile(r"([0-9]{1,6})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +42,13 @@ def time_of(text: str, option: str) -> int:
         raise InvalidSettings(f"{option} is {text!r}: expected a time such as 2026-01-31T08:00:00Z") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * MICROSECONDS)
+
+
+def time_or_ago(text: str, option: str) -> int:
+    """The same, or so long before now as in ``90s``, ``15m``, ``2h``, ``1d``. Raises ``InvalidSettings``."""
+    if match := _AGO.fullmatch(text):
+        return round((time.time() - int(match[1]) * _SECONDS[match[2]]) * MICROSECONDS)
+    return time_of(text, option)
 
 
 def camera_id(text: str) -> str:

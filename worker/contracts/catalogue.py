@@ -53,8 +53,10 @@ CONTRACTS: tuple[Contract, ...] = (
     Contract("track-state.v1", None, "state", "Snapshot", "application/vnd.msgpack", None,
              "A worker's own: msgpack with a format number (transport/state.py), sealed where a key is configured. "
              "Its layout changes without notice; read identity.events instead."),
-    Contract("gallery-applied.v1", GalleryApplied, "receipts", "Deletion applied", headers=CloudEventHeaders),
-    Contract("person-forgotten.v1", PersonForgotten, "receipts", "Person forgotten", headers=CloudEventHeaders),
+    Contract("gallery-applied.v1", GalleryApplied, "receipts", "Deletion applied", headers=CloudEventHeaders,
+             examples=examples.acknowledgements),
+    Contract("person-forgotten.v1", PersonForgotten, "receipts", "Person forgotten", headers=CloudEventHeaders,
+             examples=examples.receipts),
     Contract("track-summary.v1", TrackSummary, title="Entry of tracks.json"),
 )  # fmt: skip
 

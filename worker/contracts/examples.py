@@ -2,16 +2,19 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.errors import BadMessage
+from worker.gallery.receipts import PersonForgotten, applied_message, digest_of, forgotten_message
 from worker.messages import EventContext, ModelsMessage, to_event
 from worker.transport.codec import dead_letter, frame_headers, message_from_event
-from worker.transport.log import Headers, Record
+from worker.transport.log import Headers, Message, Record
 from worker.types import MICROSECONDS, Decision, Evidence, FaceQuality, FrameRef, Identity
 
 _START_US = 1_767_254_400 * MICROSECONDS  # 2026-01-01T08:00:00Z
 _CAMERA, _TOPIC_ID, _PERSON = "lobby", "sB2hXbQvRkmEo0hPqJ1xYg", "guest-1042"
+_FORGOTTEN = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 _CONTEXT = EventContext(
     digest="0" * 64, models=ModelsMessage(detector="8f2383e4dd3c", embedder="0ba9fbfa01b5", recognizer="5d1f0a7c9e24")
 )
@@ -50,6 +53,28 @@ def dead_letters() -> list[dict[str, Any]]:
                     frame_headers(_CAMERA, _START_US, "image/jpeg", 17))  # fmt: skip
     error = BadMessage("truncated", "the JPEG stops before its end marker: send whole files")
     return [{"name": "truncated", "headers": _read(dead_letter(record, error, "camera.frames.dlq").headers)}]
+
+
+def acknowledgements() -> list[dict[str, Any]]:
+    """A worker says that it no longer matches somebody."""
+    return [_receipt("applied", applied_message("identity.receipts", "faceline-0", 4711, _FORGOTTEN))]
+
+
+def receipts() -> list[dict[str, Any]]:
+    """Three workers have said so."""
+    receipt = PersonForgotten(
+        person_sha256=digest_of(_PERSON),
+        gallery_offset=4711,
+        num_workers=3,
+        num_acknowledged=3,
+        seconds=0.412,
+        time=_FORGOTTEN,
+    )
+    return [_receipt("forgotten", forgotten_message("identity.receipts", receipt))]
+
+
+def _receipt(name: str, message: Message) -> dict[str, Any]:
+    return {"name": name, "headers": _read(message.headers), "payload": json.loads(message.value or b"null")}
 
 
 def _event(sequence: int, kind: str, summary: str, after_us: int, identity: Identity, **more: Any) -> dict[str, Any]:

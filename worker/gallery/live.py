@@ -58,3 +58,7 @@ class LiveGallery:
     def status(self) -> SourceStatus:
         """How fresh the source is."""
         return self._source.status()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()

@@ -4,7 +4,6 @@ No person's id is in them: the deletion is named by its offset on the gallery's 
 """
 
 import hashlib
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
@@ -48,13 +47,13 @@ class PersonForgotten(BaseModel):
 def applied_message(topic: str, worker: str, gallery_offset: int, now: datetime) -> Message:
     """The acknowledgement as it is published."""
     value = GalleryApplied(worker=worker, gallery_offset=gallery_offset, time=now)
-    headers = event_headers(APPLIED_TYPE, f"{SOURCE}/workers/{worker}", now)
+    headers = event_headers(APPLIED_TYPE, f"{SOURCE}/workers/{worker}", str(gallery_offset), now)
     return Message(topic, None, value.model_dump_json().encode(), headers)
 
 
 def forgotten_message(topic: str, receipt: PersonForgotten) -> Message:
     """The receipt as it is published."""
-    headers = event_headers(FORGOTTEN_TYPE, f"{SOURCE}/gallery", receipt.time)
+    headers = event_headers(FORGOTTEN_TYPE, f"{SOURCE}/gallery/receipts", str(receipt.gallery_offset), receipt.time)
     return Message(topic, None, receipt.model_dump_json().encode(), headers)
 
 
@@ -73,11 +72,13 @@ def digest_of(person_id: str) -> str:
     return hashlib.sha256(person_id.encode()).hexdigest()
 
 
-def event_headers(kind: str, source: str, now: datetime, content_type: str = "application/json") -> Headers:
-    """CloudEvents 1.0 in Kafka's binary mode, with a random id."""
+def event_headers(
+    kind: str, source: str, event_id: str, now: datetime, content_type: str = "application/json"
+) -> Headers:
+    """CloudEvents 1.0 in Kafka's binary mode. ``event_id``: one of its kind and source; a repetition has the same."""
     attributes: Mapping[str, str] = {
         "ce_specversion": "1.0",
-        "ce_id": uuid.uuid4().hex,
+        "ce_id": event_id,
         "ce_source": source,
         "ce_type": kind,
         "ce_time": rfc3339(round(now.timestamp() * MICROSECONDS)),

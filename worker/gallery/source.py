@@ -43,6 +43,10 @@ class PeopleSource(Protocol):
         """How fresh it is now."""
         ...
 
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
 
 class People(PeopleSource, Protocol):
     """The same for those who also write."""
@@ -65,8 +69,4 @@ class People(PeopleSource, Protocol):
 
         Raises ``InvalidSettings`` where ``person_id`` is none.
         """
-        ...
-
-    def close(self) -> None:
-        """Let go of connections."""
         ...

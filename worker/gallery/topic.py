@@ -6,6 +6,7 @@ It is read whole before the first answer, and followed from there without a thre
 
 import logging
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -238,7 +239,7 @@ class TopicGallery:
         if self._writer is None:
             self._writer = SingleWriter(self._kafka)
         content = SEALED_CONTENT if value is not None and value.startswith(MAGIC) else "application/json"
-        headers = event_headers(PERSON_TYPE, f"{SOURCE}/gallery", datetime.now(UTC), content)
+        headers = event_headers(PERSON_TYPE, f"{SOURCE}/gallery", uuid.uuid4().hex, datetime.now(UTC), content)
         offset = self._writer.write(Message(self._topic, person_id.encode(), value, headers, partition=0))
         self._read_past(offset + 1)
         return offset

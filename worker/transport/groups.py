@@ -25,6 +25,20 @@ class GroupReader:
         described = _described(self._admin, self._group, time.monotonic() + self._patience_seconds)
         return frozenset(member["group_instance_id"] or member["client_id"] for member in described)
 
+    def committed(self, topic: str) -> dict[int, int]:
+        """The next offset of every partition of ``topic`` on which the group has committed."""
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                with explained(f"asking what group {self._group} has committed"):
+                    found = self._admin.list_group_offsets({self._group: None})[self._group]
+                break
+            except Retryable as error:
+                if not _may_pass(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+        return {home.partition: at.offset for home, at in found.items() if home.topic == topic and at.offset >= 0}
+
     def close(self) -> None:
         """Close the connection."""
         self._admin.close()
@@ -37,9 +51,7 @@ def _described(admin: KafkaAdminClient, group: str, deadline: float) -> list[dic
             with explained(f"asking who is in group {group}"):
                 found = admin.describe_groups([group])[group]
         except Retryable as error:
-            # The coordinator of a cluster that has seen no group yet is only made by asking for it.
-            waits = isinstance(error.__cause__, kafka_errors.RetriableError)
-            if not waits or time.monotonic() > deadline:
+            if not _may_pass(error) or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_SECONDS)
             continue
@@ -47,3 +59,8 @@ def _described(admin: KafkaAdminClient, group: str, deadline: float) -> list[dic
             raise Retryable(f"asking who is in group {group}: {found['error']}")
         members: list[dict[str, str]] = found["members"]
         return members
+
+
+def _may_pass(error: Retryable) -> bool:
+    """The coordinator of a cluster that has seen no group yet is only made by asking for it."""
+    return isinstance(error.__cause__, kafka_errors.RetriableError)

@@ -17,10 +17,11 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.partitioner.default import murmur2
 
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
-from worker.transport.clients import explain, explained, open_admin, open_consumer, open_producer
+from worker.transport.clients import close_producer, explain, explained, open_admin, open_consumer, open_producer
 from worker.transport.consumer import Consumer
 from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
@@ -56,6 +57,8 @@ class KafkaTransport:
         self._frames, self._state = frames_topic, state_topic
         self._transactional = transactional
         self.name = settings.group_instance_id or f"{group}-{uuid.uuid4().hex[:12]}"
+        instance = settings.group_instance_id
+        self._transactional_id = self.name if instance is None else f"{group}-{instance}"
         self._changes: list[tuple[str, frozenset[int]]] = []  # lost and gained, as the client's own thread tells them
         self._lock = threading.Lock()  # guards the changes
         self._known: set[int] = set()  # reported as gained
@@ -64,6 +67,7 @@ class KafkaTransport:
         self._batch: Batch | None = None
         self._membership: Any = None  # as it was right after the last poll
         self._topic_id: str | None = None
+        self._num_partitions = 0
         self._checked_at = 0.0
         self._in_transaction = False
         self._producer: KafkaProducer | None = None
@@ -104,12 +108,26 @@ class KafkaTransport:
         """Records, or nothing where the membership changed or the time is up."""
         deadline = time.monotonic() + timeout_seconds
         while max_records:
+            self._join()
             # In slices, since the client's own poll goes on waiting for records after a rebalance.
             wait_seconds = 0.0 if self._stale else min(_SLICE_SECONDS, max(0.0, deadline - time.monotonic()))
             found = self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records)
             if found or self._stale or self._is_changing() or time.monotonic() >= deadline:
                 return dict(found)
         return {}
+
+    def _join(self) -> None:
+        """Sit out a rebalance. At once where there is none.
+
+        kafka-python 3.0.12 forgets an answer to a join that comes while nobody waits for it, and joins again, which
+        makes everybody else join again. Waiting in small pieces, two busy workers can go on like that for ever. Where
+        it joined because partitions were added, or because it led a group before it knew them, it doesn't even join
+        again: it stays in the middle of the rebalance, sends no heartbeat, and is put out for good.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rebalance_in_progress():
+            coordinator.request_rejoin()  # an answer that is still to come ends it
+        coordinator.poll(timeout_ms=round(self._settings.request_timeout_seconds * 1000))
 
     def lag(self) -> dict[int, int]:
         """How many offsets each restored partition is behind its end, as of the last fetch."""
@@ -120,6 +138,14 @@ class KafkaTransport:
                 if end is not None:
                     lags[number] = max(0, end - self._stands_at(number))
         return lags
+
+    def num_partitions(self) -> int:
+        """See ``Transport``."""
+        return self._num_partitions
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """See ``Transport``. The hash is murmur2, as that of every usual client."""
+        return int(murmur2(key) & 0x7FFFFFFF) % num_partitions
 
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
@@ -145,6 +171,8 @@ class KafkaTransport:
         if partition in self._stale or self._is_changing():
             return None
         try:
+            if self._transactional:
+                self._writer()  # first: it ends what a producer of this name left open, and the next line waits for
             committed = self._committed(partition)
             first = self._consumer.beginning_offsets([self._home(partition)])[self._home(partition)]
             entries = self._read_state(partition)
@@ -156,7 +184,10 @@ class KafkaTransport:
         except kafka_errors.UnknownTopicOrPartitionError as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, AssertionError) as error:
-            logger.info("partition %d can't be restored yet: %s", partition, explain(error))
+            logger.warning(
+                "partition %d can't be restored yet, most likely a dead worker's transaction is still open there: %s "
+                "(docs/kafka.md, 'A partition that can't be restored')", partition, type(error).__name__,
+            )  # fmt: skip
             return None
         except (kafka_errors.KafkaError, OSError) as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
@@ -236,7 +267,7 @@ class KafkaTransport:
             with suppress(kafka_errors.KafkaError, OSError, RuntimeError):
                 close()
         if self._producer is not None:
-            _discard(self._producer)
+            close_producer(self._producer, give_up=True)
 
     def _write_transaction(
         self,
@@ -250,9 +281,17 @@ class KafkaTransport:
         producer.begin_transaction()
         self._send([*outputs, *self._state_messages(snapshots)])
         if offsets:
-            producer.send_offsets_to_transaction(dict(offsets), membership)
-        producer.commit_transaction()
+            self._settle(lambda manager: manager.send_offsets_to_transaction(dict(offsets), membership))
+        self._settle(lambda manager: manager.begin_commit())
         self._in_transaction = False
+
+    def _settle(self, request: Callable[[Any], Any]) -> None:
+        """What the producer's own methods do, which wait without end: here for as long as a record may take."""
+        producer = self._writer()
+        result = request(producer._transaction_manager)
+        producer._sender.wakeup()
+        if not result.wait(timeout_ms=round(self._settings.request_timeout_seconds * 3000)):
+            raise kafka_errors.KafkaTimeoutError("the transaction's coordinator didn't answer in time")
 
     def _write_in_order(
         self,
@@ -309,23 +348,27 @@ class KafkaTransport:
     # When something failed
 
     def _abandon(self, error: BaseException | None) -> None:
-        """End an open transaction with nothing written; a producer that can't is replaced by a new one."""
+        """End an open transaction with nothing written.
+
+        Only a producer that nothing happened to is trusted to abort. After a timeout kafka-python 3.0.12 may wait for
+        ever, or say that it aborted what the broker still holds open. So it is thrown away; the next one has the same
+        transactional id, and by that the coordinator ends what the old one left.
+        """
         if self._producer is None or not (self._in_transaction or (error and not self._transactional)):
             return
-        self._in_transaction = False
-        if not self._transactional:
-            _discard(self._producer)
-            self._producer = None
-            return
-        try:
-            self._producer.abort_transaction()
-        except (kafka_errors.KafkaError, OSError) as failure:
-            logger.info("transaction of %s can't be aborted, its producer is replaced: %s", self.name, explain(failure))
-            _discard(self._producer)
-            self._producer = None  # opened anew by the next commit
-            if self._settings.group_instance_id and isinstance(error, _PRODUCER_FENCED):
-                # A new producer of the same name would fence the rightful owner.
-                raise self._replaced() from failure
+        was_open, self._in_transaction = self._in_transaction, False
+        if was_open and (error is None or isinstance(error, _MEMBERSHIP_LOST)):
+            try:
+                self._settle(lambda manager: manager.begin_abort())
+                return
+            except (kafka_errors.KafkaError, OSError) as failure:
+                error = failure
+        logger.info("the producer of %s is replaced: %s", self.name, explain(error) if error else "it can't abort")
+        close_producer(self._producer, give_up=True)
+        self._producer = None
+        if self._settings.group_instance_id and isinstance(error, _PRODUCER_FENCED):
+            # A new producer of the same name would fence the rightful owner.
+            raise self._replaced() from error
 
     def _meaning(self, error: BaseException) -> BaseException:
         """What the caller has to do about an error of a commit."""
@@ -415,6 +458,7 @@ class KafkaTransport:
             logger.warning("topic %s was deleted and made again: beginning anew", self._frames)
             self._reset()
         self._topic_id = str(topic["topic_id"])
+        self._num_partitions = len(topic["partitions"])
 
     # Clients
 
@@ -447,27 +491,18 @@ class KafkaTransport:
         return consumer
 
     def _writer(self) -> KafkaProducer:
-        """The producer, opened when it is first needed; a random transactional id is never used twice."""
+        """The producer, opened when it is first needed. Whatever one of the same id before it left open is aborted."""
         if self._producer is None:
-            transactional_id = self._settings.group_instance_id or f"{self._group}-{uuid.uuid4().hex}"
-            if self._settings.group_instance_id:
-                transactional_id = f"{self._group}-{self._settings.group_instance_id}"
-            self._producer = open_producer(
-                self._settings,
-                client_id=self.name,
-                transactional_id=transactional_id if self._transactional else None,
-                **_CURRENT,
-                **(
-                    {"transaction_timeout_ms": round(self._settings.transaction_timeout_seconds * 1000)}
-                    if self._transactional
-                    else {}
-                ),
-            )
+            config: dict[str, Any] = {**_CURRENT}
+            if self._transactional:
+                config["transactional_id"] = self._transactional_id
+                config["transaction_timeout_ms"] = round(self._settings.transaction_timeout_seconds * 1000)
+            self._producer = open_producer(self._settings, client_id=self.name, **config)
             if self._transactional:
                 try:
                     self._producer.init_transactions()
                 except BaseException:
-                    _discard(self._producer)
+                    close_producer(self._producer, give_up=True)
                     self._producer = None
                     raise
         return self._producer
@@ -493,11 +528,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         """The client's callback."""
         self._lost(lost)
-
-
-def _discard(producer: KafkaProducer) -> None:
-    """Close at once. What can't be flushed makes ``close`` raise and leave its thread: that one is told to end."""
-    try:
-        producer.close(timeout=0)
-    except (kafka_errors.KafkaError, OSError):
-        producer._sender.force_close()

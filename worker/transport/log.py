@@ -79,6 +79,14 @@ class Transport(Protocol):
         """
         ...
 
+    def num_partitions(self) -> int:
+        """Of the frames' topic, as last seen."""
+        ...
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """The partition, of so many, that a producer's usual hash chooses for a key."""
+        ...
+
     def at_end(self, partition: int) -> bool:
         """Whether all that a restored partition holds was polled; asks the log. Raises ``Retryable``."""
         ...

@@ -339,6 +339,15 @@ class MemoryTransport:
                     return self._batch
                 self._broker._changed.wait(remaining_seconds)
 
+    def num_partitions(self) -> int:
+        """See ``Transport``."""
+        with self._broker._changed:
+            return len(self._broker._topic(self._group.frames_topic).partitions)
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """See ``Transport``. The hash is CRC-32."""
+        return zlib.crc32(key) % num_partitions
+
     def at_end(self, partition: int) -> bool:
         """See ``Transport``."""
         return self.lag().get(partition, 1) == 0

@@ -31,6 +31,14 @@ class MeteredTransport:
         self._meter.in_flight(len(batch.records))
         return batch
 
+    def num_partitions(self) -> int:
+        """As the inner transport's."""
+        return self._inner.num_partitions()
+
+    def home(self, key: bytes, num_partitions: int) -> int:
+        """As the inner transport's."""
+        return self._inner.home(key, num_partitions)
+
     def at_end(self, partition: int) -> bool:
         """As the inner transport's."""
         return self._inner.at_end(partition)

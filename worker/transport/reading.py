@@ -92,11 +92,11 @@ class TopicReader:
         deadline = time.monotonic() + self._timeout_seconds
         while any(self.position(partition) < end for partition, end in ends.items()):
             records = self.poll(_POLL_SECONDS)
-            if records:
-                deadline = time.monotonic() + self._timeout_seconds
-            elif time.monotonic() > deadline:
+            if not records and time.monotonic() > deadline:
                 raise Retryable(f"reading topic {self.topic}: nothing came for {self._timeout_seconds:g} s: try again")
             yield from records
+            if records:  # whoever takes them may be slow: that isn't the broker's time
+                deadline = time.monotonic() + self._timeout_seconds
 
     def position(self, partition: int, timeout_seconds: float | None = None) -> int:
         """The offset at which a partition goes on; past transaction markers too. Blocks as ``ends`` does."""
@@ -104,6 +104,10 @@ class TopicReader:
         with explained(f"reading topic {self.topic}"):
             found = self._consumer.position(TopicPartition(self.topic, partition), timeout_ms=round(seconds * 1000))
         return int(found or 0)
+
+    def leave_out(self, partition: int) -> None:
+        """Read no more of this partition."""
+        self._consumer.pause(TopicPartition(self.topic, partition))
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         """What comes within the time; may be nothing."""

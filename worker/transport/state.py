@@ -39,6 +39,7 @@ class PartitionState:
     outcomes: Mapping[str, int] = field(default_factory=dict)  # frames by outcome since first_offset
     first_offset: int = 0  # where this account began
     notes: Mapping[str, int] = field(default_factory=dict)  # what else was noted about frames
+    num_partitions: int = 0  # of the topic when this account began; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,19 @@ def newest_frame_us(settings: Settings) -> int | None:
     return None if newest < 0 else newest * 1000
 
 
+def topic_id(settings: Settings, name: str) -> str:
+    """The id that the cluster gave the topic when it was made, as ids of tracks hold it. Raises ``Retryable``."""
+    admin = open_admin(settings.kafka)
+    try:
+        with explained(f"asking for the id of topic {name}"):
+            (found,) = admin.describe_topics([name])
+            if found["error_code"]:
+                raise kafka_errors.for_code(found["error_code"])(f"topic {name}")
+    finally:
+        admin.close()
+    return str(found["topic_id"])
+
+
 def _create(admin: KafkaAdminClient, topic: NewTopic) -> None:
     try:
         admin.create_topics([topic])

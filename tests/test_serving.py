@@ -1,0 +1,51 @@
+"""The loop's pauses; the whole of serving is tested in tests/end_to_end."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from worker.service import Step
+from worker.serving import _turn
+from worker.settings import ServiceSettings, Settings
+
+
+@dataclass
+class Room:
+    """Stands for all that the loop talks to: every turn commits, and so many records wait after it."""
+
+    waiting: int
+    requested: bool = False
+    pauses: list[float] = field(default_factory=list)
+
+    def step(self) -> Step:
+        """A batch, committed."""
+        return Step(num_records=8, committed=True)
+
+    def batch_frames(self) -> int:
+        """As many as the step had."""
+        return 8
+
+    def lag(self) -> dict[int, int]:
+        """On two partitions."""
+        return {0: self.waiting - self.waiting // 2, 1: self.waiting // 2}
+
+    def tell(self, *_: object) -> None:
+        """Heard once, then the loop is asked to stop."""
+        self.requested = True
+
+    def wait(self, seconds: float) -> None:
+        """Noted, not slept."""
+        self.pauses.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "waiting", "pauses"),
+    [("exactly_once", 0, 1), ("exactly_once", 7, 1), ("exactly_once", 8, 0), ("at_least_once", 0, 0)],
+)
+def test_a_batch_waits_for_its_interval_only_where_work_does_not(delivery: str, waiting: int, pauses: int) -> None:
+    """Exactly once, a commit is put off until its time has come or a whole batch waits; else never."""
+    settings = Settings(service=ServiceSettings(delivery=delivery, commit_interval_seconds=5))
+    room = Room(waiting)
+    _turn(settings, room, room, None, room, room, fail_fast=False)
+    assert len(room.pauses) == pauses
+    assert all(4 < seconds <= 5 for seconds in room.pauses)
