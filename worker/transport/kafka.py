@@ -493,11 +493,11 @@ class KafkaTransport:
     def _writer(self) -> KafkaProducer:
         """The producer, opened when it is first needed. Whatever one of the same id before it left open is aborted."""
         if self._producer is None:
-            config: dict[str, Any] = {**_CURRENT}
+            config: dict[str, Any] = {}
             if self._transactional:
                 config["transactional_id"] = self._transactional_id
                 config["transaction_timeout_ms"] = round(self._settings.transaction_timeout_seconds * 1000)
-            self._producer = open_producer(self._settings, client_id=self.name, **config)
+            self._producer = open_producer(self._settings, client_id=self.name, **_CURRENT, **config)
             if self._transactional:
                 try:
                     self._producer.init_transactions()
