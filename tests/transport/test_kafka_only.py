@@ -7,6 +7,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.future import Future
+from kafka.producer.transaction_manager import TransactionManager
 
 from tests.transport.contract import drain, joined, next_batch, restored, until
 from tests.transport.test_kafka import KafkaHarness
@@ -68,15 +69,18 @@ def test_a_commit_without_an_answer(harness: KafkaHarness, happened: bool, monke
     loop = joined(harness)
     harness.produce(b"k", b"1", 0)
     batch = next_batch(loop)
-    commit = KafkaProducer.commit_transaction
+    commit = TransactionManager.begin_commit
 
-    def lose_the_answer(self: KafkaProducer) -> None:
+    def lose_the_answer(self: TransactionManager) -> None:
         if happened:
-            commit(self)
+            assert isinstance(loop.member, KafkaTransport)
+            result = commit(self)
+            loop.member._writer()._sender.wakeup()
+            assert result.wait(timeout_ms=20_000)
         raise kafka_errors.KafkaTimeoutError("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(KafkaProducer, "commit_transaction", lose_the_answer)
+        patch.setattr(TransactionManager, "begin_commit", lose_the_answer)
         with pytest.raises(Retryable):
             loop.member.commit(batch, [output(harness)], {0: {PARTITION_KEY: b"1"}})
     loop.forget()
