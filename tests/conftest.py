@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NEED_MODELS & set(getattr(item, "fixturenames", ())):
             item.add_marker("models")
-        if {"kafka", "kafka_settings"} & set(getattr(item, "fixturenames", ())):
+        if {"kafka", "kafka_settings", "secure"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
 
 

@@ -111,7 +111,7 @@ class SecureBroker(Broker):
         """How ``user`` connects."""
         usual = {
             "sasl_mechanism": MECHANISM, "sasl_username": user, "sasl_password": PASSWORD,
-            "ssl_cafile": self.authority, "request_timeout_seconds": 2,
+            "ssl_cafile": self.authority, "request_timeout_seconds": 5,
         }  # fmt: skip
         return self.settings(**{**usual, **changes})
 

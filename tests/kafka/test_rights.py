@@ -28,7 +28,7 @@ from worker.transport.rights import Right
 from worker.transport.topics import check, create, describe, specs
 
 pytestmark = pytest.mark.usefixtures("abandoned")
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 def send(settings: Settings, topic: str, value: bytes) -> None:
