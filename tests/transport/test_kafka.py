@@ -135,3 +135,22 @@ def test_an_answer_that_nobody_heard(harness: KafkaHarness) -> None:
     assert coordinator.rebalance_in_progress() and not coordinator.need_rejoin()
     member.poll(1, 0.0)
     assert coordinator.stable()
+
+
+def test_a_batch_holds_all_that_waits(harness: KafkaHarness) -> None:
+    """Not only what the client fetched ahead, which is the first that came since the last poll."""
+    member = harness.member()
+    deadline = time.monotonic() + harness.patience_seconds
+    while not member.poll(1, harness.poll_seconds).gained:
+        assert time.monotonic() < deadline
+    for partition in range(NUM_PARTITIONS):
+        assert member.restore(partition) is not None
+    found: list[int] = []
+    for produced, most in ((3, 1), (0, 10), (4, 10)):
+        for number in range(produced):
+            harness.produce(b"camera", str(number).encode(), 0)
+            time.sleep(0.05)  # time for what waits for it at the broker to be answered
+        batch = member.poll(most, harness.patience_seconds)
+        found.append(len(batch.records))
+        member.commit(batch, [], {})
+    assert found == [1, 2, 4]

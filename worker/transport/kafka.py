@@ -29,6 +29,7 @@ from worker.transport.reading import as_record
 logger = logging.getLogger(__name__)
 
 _SLICE_SECONDS = 0.2
+_FILL_SECONDS = 0.01  # brokers answer a fetch at once where they have something
 _CURRENT = {"metadata_max_age_ms": 5000}  # how soon a partition that is added gets its worker, and its state its room
 _CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
 _MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
@@ -111,10 +112,26 @@ class KafkaTransport:
             self._join()
             # In slices, since the client's own poll goes on waiting for records after a rebalance.
             wait_seconds = 0.0 if self._stale else min(_SLICE_SECONDS, max(0.0, deadline - time.monotonic()))
-            found = self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records)
+            found = dict(self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records))
+            if found and self._transactional:
+                self._fill(found, max_records)
             if found or self._stale or self._is_changing() or time.monotonic() >= deadline:
-                return dict(found)
+                return found
         return {}
+
+    def _fill(self, found: dict[TopicPartition, list[Any]], max_records: int) -> None:
+        """Add what came while nobody polled.
+
+        The client fetches ahead only once: what it has is the first that came since the last poll, all else still lies
+        at the brokers, and would be a whole commit interval late.
+        """
+        deadline = time.monotonic() + _FILL_SECONDS
+        while (room := max_records - sum(map(len, found.values()))) > 0:
+            left_seconds = deadline - time.monotonic()
+            if left_seconds <= 0:
+                return
+            for home, records in self._consumer.poll(round(left_seconds * 1000), max_records=room).items():
+                found[home] = found.get(home, []) + records
 
     def _join(self) -> None:
         """Sit out a rebalance. At once where there is none.
