@@ -601,6 +601,25 @@ class TransportContract:
         until(harness, feed.all_out, loop.step)
         feed.assert_exactly_once()
 
+    def test_a_fenced_batch_moves_no_offset_later(self, harness: Harness) -> None:
+        """What a refused commit would have moved stays where it was, also when the same member commits again."""
+        loop = joined(harness)
+        for partition in PARTITIONS:
+            harness.produce(b"c", b"v", partition)
+        batch = next_batch(loop)
+        while len(batch.records) < 2:
+            loop.abort(batch)
+            loop = joined(harness, loop.member)
+            batch = next_batch(loop)
+        harness.expire(loop.member)
+        with pytest.raises(Fenced):
+            loop.member.commit(batch, [Message(harness.outputs_topic, b"c", b"zombie")], {})
+        loop.forget()
+        until(harness, lambda: bool(harness.outputs()), lambda: loop.step(1))
+        loop.member.close()
+        (output,) = harness.outputs()
+        assert joined(harness).starts == {partition: int(partition == output.partition) for partition in PARTITIONS}
+
     def test_a_silent_zombie_is_fenced(self, harness: Harness) -> None:
         """A commit without records is fenced like every other."""
         zombie = joined(harness)

@@ -365,22 +365,18 @@ class KafkaTransport:
     # When something failed
 
     def _abandon(self, error: BaseException | None) -> None:
-        """End an open transaction with nothing written.
+        """End what was begun with nothing written: the producer is thrown away.
 
-        Only a producer that nothing happened to is trusted to abort. After a timeout kafka-python 3.0.12 may wait for
-        ever, or say that it aborted what the broker still holds open. So it is thrown away; the next one has the same
-        transactional id, and by that the coordinator ends what the old one left.
+        It isn't asked to abort. kafka-python 3.0.12 keeps offsets that the group refused, and commits them with the
+        next transaction; after a timeout it may wait for ever, or say that it aborted what the broker still holds open.
+        The next producer has the same transactional id, and by that the coordinator ends what this one left.
         """
         if self._producer is None or not (self._in_transaction or (error and not self._transactional)):
             return
-        was_open, self._in_transaction = self._in_transaction, False
-        if was_open and (error is None or isinstance(error, _MEMBERSHIP_LOST)):
-            try:
-                self._settle(lambda manager: manager.begin_abort())
-                return
-            except (kafka_errors.KafkaError, OSError) as failure:
-                error = failure
-        logger.info("the producer of %s is replaced: %s", self.name, explain(error) if error else "it can't abort")
+        self._in_transaction = False
+        logger.info(
+            "the producer of %s is replaced: %s", self.name, explain(error) if error else "a batch was given up"
+        )
         close_producer(self._producer, give_up=True)
         self._producer = None
         if self._settings.group_instance_id and isinstance(error, _PRODUCER_FENCED):
