@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
@@ -112,12 +113,15 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         super().__init__(net, **configs)
         self.opening = True
         self.failure: Exception | None = None
+        self._watched: WeakSet[KafkaConnection] = WeakSet()
 
     def get_connection(self, node_id: Any, **options: Any) -> KafkaConnection:
         if self.opening and isinstance(self.failure, _REFUSED):
             raise self.failure
         connection = super().get_connection(node_id, **options)
-        connection.close_future.add_errback(lambda failure: self._remember(connection, failure))
+        if connection not in self._watched:  # asked for at every request
+            self._watched.add(connection)
+            connection.close_future.add_errback(lambda failure: self._remember(connection, failure))
         return connection
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
