@@ -26,7 +26,7 @@ class Plan:
 
     pairs: int = 9
     frames: int = 500
-    latency_seconds: float = 45.0
+    latency_seconds: float = 60.0
     trials: int = 4
     minutes: float = 5.0
 
