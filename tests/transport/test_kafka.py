@@ -1,5 +1,6 @@
 """The log on a real Apache Kafka: the contract, and what only it promises."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,9 +87,18 @@ class KafkaHarness:
         member.close()
 
     def together(self, steps: Sequence[Callable[[], object]]) -> None:
-        """Each in a thread: the client forgets a join that is answered while its member isn't polled."""
+        """Each in a thread, again and again until all were through: in a rebalance members wait for each other."""
+        through = [threading.Event() for _ in steps]
+
+        def repeat(number: int) -> None:
+            while not all(event.is_set() for event in through):
+                try:
+                    steps[number]()
+                finally:
+                    through[number].set()
+
         with ThreadPoolExecutor(len(steps)) as pool:
-            for done in [pool.submit(step) for step in steps]:
+            for done in [pool.submit(repeat, number) for number in range(len(steps))]:
                 done.result()
 
     def fail_next_commit(self, member: Transport) -> None:
