@@ -52,7 +52,7 @@ bench: install  ## measure speed and memory, write benchmarks/pipeline.md
 	$(BIN)/faceline models pull
 	$(BIN)/faceline bench --out benchmarks
 
-broker: install  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
+broker: install-demo  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
 	$(BIN)/python -m tests.broker.cluster
 
 chaos: install  ## kill, freeze and restart workers and broker for half an hour, write benchmarks/reliability.md

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -170,6 +171,11 @@ def main() -> None:
     """``python -m tests.broker.cluster``: a broker on localhost:9092 to try things with, until Ctrl-C."""
     folder = HERE.parents[1] / ".cache" / "broker"
     broker = Broker(folder, fixed_port=9092)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 9092)) == 0:
+            sys.exit("port 9092 is taken, perhaps by an earlier 'make broker': use that one, or stop it first")
+    for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: it is ignored in what a script starts with &
+        signal.signal(number, signal.default_int_handler)
     broker.start()
     print(f"Kafka listens on {broker.bootstrap}; its data are in {folder}; Ctrl-C stops it", flush=True)
     try:

@@ -1,6 +1,7 @@
 """``faceline enroll``: photos in, templates out, consent on record."""
 
 import argparse
+import sys
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -66,6 +67,14 @@ def run(options: argparse.Namespace) -> int:
             alike = look_alikes(options.person, accepted, settings, loaded, gallery, now)
             gallery.put(_record(options, accepted, gallery.get(options.person), now))
         _report(options, templates, refused, alike, gallery.where)
+        if accepted and not _record(options, accepted, None, now).may_match(
+            now, settings.gallery.purpose, settings.gallery.tenant
+        ):
+            print(
+                f"{options.person} won't be named by a worker with these settings: it serves purpose "
+                f"{settings.gallery.purpose!r} and tenant {settings.gallery.tenant!r} (gallery.purpose, gallery.tenant)",
+                file=sys.stderr,
+            )
     return 0 if accepted else 1
 
 

@@ -261,7 +261,19 @@ class KafkaTransport:
         except BaseException as error:
             self._reset()
             self._abandon(error)
+            if isinstance(error, kafka_errors.KafkaTimeoutError):
+                self._name_missing({message.topic for message in outputs} | {self._state})
             raise self._meaning(error) from error
+
+    def _name_missing(self, topics: Iterable[str]) -> None:
+        """The client says of a topic that is gone only that it knows nothing of it after its time is up."""
+        with suppress(kafka_errors.KafkaError, OSError):
+            found = self._admin.describe_topics(sorted(topics))
+            gone = [topic["name"] for topic in found if topic["error_code"]]
+            if gone:
+                raise Retryable(
+                    f"topic {', '.join(gone)} isn't there, or not for this user: run 'faceline topics create'"
+                )
 
     def _offsets(self, batch: Batch, snapshots: Iterable[int]) -> dict[TopicPartition, OffsetAndMetadata]:
         """Where the group goes on; without records where it stands, since offsets are what a zombie is fenced by."""
