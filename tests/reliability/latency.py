@@ -9,6 +9,7 @@ from tests.reliability.figures import quantiles
 from tests.reliability.footage import cameras
 from tests.reliability.plant import Feed, Site, running
 from tests.reliability.rates import COMMIT_SECONDS, FPS
+from worker.errors import FacelineError
 from worker.transport.reading import TopicReader
 
 WARM_UP_SECONDS = 10.0
@@ -55,6 +56,8 @@ def watch(site: Site, mode: str, num_cameras: int, seconds: float) -> dict[str, 
             batches = [batch for batch in worker.batches() if batch.at > began + WARM_UP_SECONDS]
         finally:
             feed.close()
+    if not seen.published:
+        raise FacelineError(f"no event came in {seconds:.0f} s: measure for longer, or free the machine")
     busy = sum(batch.process_seconds + batch.commit_seconds for batch in batches) / seconds
     return {
         "capture_to_publish": quantiles(seen.published),

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from tests.reliability import latency, rates, restoring, soak, takeover
-from tests.reliability.figures import fit, quantiles
+from tests.reliability.figures import fit, machine, quantiles
 from tests.reliability.plant import Site
+from tests.reliability.report import kafka_page, soak_page
 from worker.settings import Settings
+
+PLACE = {"machine": machine(), "frames": "as they come"}
 
 
 @pytest.fixture
@@ -25,20 +28,24 @@ class TestMeasurements:
 
     def test_rates(self, site: Site) -> None:
         """Both modes process every frame once."""
-        found = rates.measure(site, num_pairs=1, num_frames=100)
+        found = rates.measure(site, num_pairs=1, num_frames=60)
         for mode in rates.MODES:
             assert found[mode]["frames_per_second"]["median"] > 0
             assert found[mode]["commit_ms"]["median"] > 0
         first, second = (found["runs"][mode][0]["frames_per_second"] for mode in rates.MODES)
         assert found["ratios"]["frames_per_second"]["median"] == pytest.approx(first / second)
+        assert _rows(kafka_page({**PLACE, "rates": found})) == 5
 
     def test_latency(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """A subscriber hears of an event after it was published, and that is after its frame was taken."""
         monkeypatch.setattr(latency, "WARM_UP_SECONDS", 1.0)
-        found = latency.watch(site, "exactly_once", num_cameras=1, seconds=4)
+        found = latency.watch(site, "exactly_once", num_cameras=1, seconds=8)  # more than an empty room
         published, arrived = found["capture_to_publish"], found["capture_to_subscriber"]
         assert published["n"] == arrived["n"] > 0
         assert 0 < published["p50"] < arrived["p50"]
+        whole = {"cameras": 1, "frames_per_second": 10, "most_frames_per_second": 20, "seconds": 8}
+        whole |= {"commit_interval_seconds": 0.2, "modes": {"exactly_once": found}}
+        assert _rows(kafka_page({**PLACE, "latency": whole})) == 4
 
     def test_takeover(self, site: Site) -> None:
         """A static member that is killed and started again goes on with its partitions."""
@@ -53,14 +60,21 @@ class TestMeasurements:
             assert found["sizes"][-1][kind] > found["sizes"][0][kind] > 0
             assert found["restores"][kind]["seconds"] > 0
         assert found["snapshots"]["bytes_an_open_track"]["median"] > 500
+        assert _rows(kafka_page({**PLACE, "restoring": found})) > 8
 
     def test_soak(self, kafka: Settings, tmp_path: Path) -> None:
         """Every frame is processed, and memory is sampled on the way."""
-        found = soak.measure(kafka.kafka, tmp_path, 600)
+        found = soak.measure(kafka.kafka, tmp_path, 300)
         frames = [sample["frames"] for sample in found["samples"]]
-        assert frames[-1] == 600 and all(a < b for a, b in pairwise(frames[:-1]))
+        assert frames[-1] == 300 and all(a < b for a, b in pairwise(frames[:-1]))
         assert found["resident_mb"]["greatest"] > 50
         assert found["errors_logged"] == []
+        assert _rows(soak_page(found, soak.grows(found), soak.FLAT_KB)) == 10 + 13
+
+
+def _rows(page: str) -> int:
+    """Lines of tables."""
+    return sum(line.startswith("|") for line in page.splitlines())
 
 
 class TestFigures:
