@@ -149,7 +149,11 @@ class Plant:
             options.pop("gallery", None) or open_gallery(self.settings, self.loaded, self.gallery),
             self.loaded.context,
             self.settings.model_copy(
-                update={"service": self.settings.service.model_copy(update={"batch_frames": batch_frames})}
+                update={
+                    "service": self.settings.service.model_copy(
+                        update={"batch_frames": batch_frames, "commit_interval_seconds": 0.0}
+                    )
+                }
             ),
             **{"now": lambda: NOW, **options},
         )

@@ -28,9 +28,9 @@ class KafkaHarness:
     patience_seconds = 90.0
 
     def __init__(self, settings: Settings) -> None:
-        # Members of one thread wait for each other in a rebalance: whoever isn't polled is put out after two seconds.
+        # Members of one thread wait for each other in a rebalance: whoever isn't polled is put out after five seconds.
         quick = dict.fromkeys(("session", "transaction"), 2.0)
-        quick = {f"{name}_timeout_seconds": value for name, value in quick.items()} | {"max_poll_interval_seconds": 2.0}
+        quick = {f"{name}_timeout_seconds": value for name, value in quick.items()} | {"max_poll_interval_seconds": 5.0}
         self.settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=quick)})
         self.frames_topic, self.outputs_topic = settings.topics.frames, settings.topics.events
         topics.create(settings, partitions=NUM_PARTITIONS)

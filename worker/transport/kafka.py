@@ -67,6 +67,7 @@ class KafkaTransport:
         self._positions: dict[int, int] = {}  # of those: restored, so records flow
         self._batch: Batch | None = None
         self._membership: Any = None  # as it was right after the last poll
+        self._member_id: str | None = None  # of the last membership
         self._topic_id: str | None = None
         self._num_partitions = 0
         self._checked_at = 0.0
@@ -95,6 +96,8 @@ class KafkaTransport:
             raise Retryable(f"reading {self._frames} as group {self._group}: {explain(error)}") from error
         self._membership = self._consumer.group_metadata()
         member = self._membership.generation_id >= 0 and bool(self._membership.member_id)
+        if member and self._is_somebody_else(self._membership.member_id):
+            found = {}
         if not member:
             # The membership went between the poll and here: whatever came belongs to somebody else.
             found = {}
@@ -104,6 +107,20 @@ class KafkaTransport:
         generation = self._membership.generation_id if member else -1
         self._batch = Batch(records, generation, gained, lost)
         return self._batch
+
+    def _is_somebody_else(self, member_id: str) -> bool:
+        """Whether this member was put out of the group and is in it again under another id: then all has to be anew.
+
+        Others may have had its partitions meanwhile. Where kafka-python 3.0.12 learns of it only by joining, it takes its
+        partitions for kept, and calls no listener.
+        """
+        before, self._member_id = self._member_id, member_id
+        if before in (None, member_id):
+            return False
+        with self._lock:
+            self._changes.insert(0, ("lost", frozenset(self._known)))
+        self._reset()
+        return True
 
     def _await(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
         """Records, or nothing where the membership changed or the time is up."""
