@@ -111,8 +111,8 @@ class KafkaTransport:
     def _is_somebody_else(self, member_id: str) -> bool:
         """Whether this member was put out of the group and is in it again under another id: then all has to be anew.
 
-        Others may have had its partitions meanwhile. Where kafka-python 3.0.12 learns of it only by joining, it takes its
-        partitions for kept, and calls no listener.
+        Others may have had its partitions meanwhile. Where kafka-python 3.0.12 learns of it only by joining, it takes
+        its partitions for kept, and calls no listener.
         """
         before, self._member_id = self._member_id, member_id
         if before in (None, member_id):
