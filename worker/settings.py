@@ -344,6 +344,8 @@ def _line(error: Any, where: str) -> str:
         group = str(error["loc"][0])
         known = sorted(_names(group) if len(error["loc"]) > 1 else Settings.model_fields)
         return f"setting {path}{where} doesn't exist: expected one of {', '.join(known)}"
+    if isinstance(error["input"], dict) or "password" in path:  # a group may hold secrets too
+        return f"setting {path}{where} won't do: {error['msg']}"
     return f"setting {path}{where} is {error['input']!r}: {error['msg']}"
 
 
