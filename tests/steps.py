@@ -38,15 +38,14 @@ def full_step(**changes: Any) -> Step:
         replace(DECISIONS["departed"], identity=Identity("unknown", reason="no_match")),
     ]
     outcomes = Counter(r.outcome for r in results) + Counter({"missing_key": 2, "bad_key": 1})  # refused by the codec
-    for each in results:
-        outcomes.update(each.notes)
+    notes = sum((Counter(each.notes) for each in results), Counter({"shed_embeddings": 5}))
     step = Step(
         num_records=9,
         results=results,
         events=tuple(to_event(decision, CONTEXT, "v1") for decision in decisions),
         outcomes=outcomes,
-        num_dead_letters=4,
-        shed_embeddings=5,
+        notes=notes,
+        dead_letters={"missing_key": 2, "bad_key": 1, "corrupt": 1},
         gained=frozenset({0, 3}),
         restored={0: 0.03, 3: 0.2},
         committed=True,

@@ -26,9 +26,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def health(clock: Clock) -> Health:
+def stops() -> list[str]:
+    """Signals that came."""
+    return []
+
+
+@pytest.fixture
+def health(clock: Clock, stops: list[str]) -> Health:
     """Of a worker that is just starting."""
-    return Health(STALL_SECONDS, now=clock)
+    return Health(STALL_SECONDS, now=clock, is_stopping=lambda: bool(stops))
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def statuses(server: Server) -> tuple[int, int, int]:
     return started, ready, alive
 
 
-def test_the_life_of_a_worker(server: Server, health: Health) -> None:
+def test_the_life_of_a_worker(server: Server, health: Health, stops: list[str]) -> None:
     """Starting, ready, waiting, ready again, draining: only ready takes work, all are alive."""
     assert statuses(server) == (503, 503, 200)
     health.waiting("starting: waiting for the first poll")
@@ -75,17 +81,17 @@ def test_the_life_of_a_worker(server: Server, health: Health) -> None:
     assert statuses(server) == (200, 503, 200)
     health.ready()
     assert statuses(server) == (200, 200, 200)
-    health.draining()
+    stops.append("SIGTERM")
     assert statuses(server) == (200, 503, 200)
 
 
-def test_draining_is_for_good(server: Server, health: Health) -> None:
+def test_draining_is_for_good(server: Server, health: Health, stops: list[str]) -> None:
     """The last turns of the loop don't take it back."""
     health.ready()
-    health.draining("asked to stop by SIGTERM")
+    stops.append("SIGTERM")
     health.ready()
     health.waiting("no broker answers")
-    assert ask(server, "/readyz")[:2] == (503, "asked to stop by SIGTERM\n")
+    assert ask(server, "/readyz")[:2] == (503, "draining: the worker was asked to stop\n")
 
 
 def test_a_failing_probe_says_why(server: Server, health: Health) -> None:

@@ -276,6 +276,7 @@ def test_a_batch_is_one_line(batch_lines: BatchLines) -> None:
         "message": "9 records, 4 events",
         "records": 9,
         "outcomes": dict(full_step().outcomes),
+        "notes": dict(full_step().notes),
         "events": {"appeared": 1, "confirmed": 1, "departed": 2},
         "dead_letters": 4,
         "process_seconds": 0.15,

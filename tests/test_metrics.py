@@ -70,13 +70,13 @@ def everything() -> Metrics:
 
 
 def test_frames_are_told_by_outcome_and_notes_are_no_frames() -> None:
-    """Nine records are nine frames, though the loop counts notes beside the outcomes."""
+    """Nine records are nine frames."""
     metrics = Metrics()
     metrics.observe(full_step())
     frames = by_label(metrics, "faceline_frames_total", "outcome")
     assert frames == {"processed": 2, "late": 1, "corrupt": 1, "shed": 2, "missing_key": 2, "bad_key": 1}
     notes = by_label(metrics, "faceline_frame_notes_total", "note")
-    assert notes == {"embedded": 3, "track_split": 1, "replaced_time": 1}
+    assert notes == {"embedded": 3, "track_split": 1, "replaced_time": 1, "shed_embeddings": 5}
 
 
 def test_dead_letters_and_shed_work_by_reason() -> None:
@@ -86,13 +86,6 @@ def test_dead_letters_and_shed_work_by_reason() -> None:
     letters = by_label(metrics, "faceline_dead_letters_total", "reason")
     assert letters == {"corrupt": 1, "missing_key": 2, "bad_key": 1}
     assert by_label(metrics, "faceline_shed_total", "what") == {"frames": 2, "embeddings": 5}
-
-
-def test_dead_letters_always_add_up() -> None:
-    """An outcome that isn't known to be a refusal is never taken for one."""
-    metrics = Metrics()
-    metrics.observe(full_step(num_dead_letters=2))
-    assert by_label(metrics, "faceline_dead_letters_total", "reason") == {"corrupt": 1, "other": 1}
 
 
 def test_events_identities_and_latencies() -> None:

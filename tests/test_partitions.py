@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.steps import result
 from tests.transport.test_state import EXAMPLE
+from worker.errors import Retryable
 from worker.partitions import SKIPPED, Partition, Partitions, SnapshotFormat
 from worker.pipeline import CameraState
 from worker.sealing import Sealer
@@ -31,10 +32,10 @@ OWN = PartitionState(100, START_US, DIGEST, {"processed": 60, "late": 5}, 35, {"
 KEY, OTHER_KEY = bytes(32), bytes([1]) * 32
 
 
-def make(sealer: Sealer | None = None, version: int = 2, covered_records: int = 0) -> Partitions:
+def make(sealer: Sealer | None = None, version: int = 2, offsets_may_lag: bool = False) -> Partitions:
     """Holds partition 3, unrestored."""
     form = SnapshotFormat(TOPIC, DIGEST, version, sealer or Sealer())
-    partitions = Partitions(form, lambda state, digest: state, covered_records)
+    partitions = Partitions(form, lambda state, digest: state, offsets_may_lag)
     partitions.follow([], [3])
     return partitions
 
@@ -118,8 +119,9 @@ def test_a_camera_that_comes_back_is_written_and_not_deleted() -> None:
 
 def test_at_least_once_covers_what_was_written(caplog: pytest.LogCaptureFixture) -> None:
     """The state is three records ahead of the offsets: those are passed over, and counted once."""
-    partitions, partition = restored(committed(97), covered_records=8)
-    assert partition.state == OWN and list(partition.cameras) == ["door"]
+    ahead = replace(OWN, committed_offset=97)
+    partitions, partition = restored(committed(97, own=dump_partition(ahead)), offsets_may_lag=True)
+    assert partition.state == ahead and list(partition.cameras) == ["door"]
     assert partition.covered_until == 100
     assert warnings(caplog) == []
     after = partitions.advance([record(97), record(98), record(99)], [], {})
@@ -130,20 +132,52 @@ def test_at_least_once_covers_what_was_written(caplog: pytest.LogCaptureFixture)
 
 
 def test_at_least_once_an_operators_reset_is_one(caplog: pytest.LogCaptureFixture) -> None:
-    """Further behind than a batch can be."""
-    _, partition = restored(committed(91), covered_records=8)
+    """The group stands elsewhere than where it stood when the state was written."""
+    _, partition = restored(committed(91, own=dump_partition(replace(OWN, committed_offset=97))), offsets_may_lag=True)
     assert partition.state.next_offset == 91 and partition.covered_until == 0
     assert partition.dropped == {"door"}
     assert len(warnings(caplog)) == 1
 
 
+def test_at_least_once_offsets_may_fail_twice() -> None:
+    """What is written says where the group stood, not where the batch began."""
+    partitions, _ = restored(committed(97, own=dump_partition(replace(OWN, committed_offset=97))), offsets_may_lag=True)
+    after = partitions.advance([record(100)], [], {3: Counter(bad_key=1)})
+    again, partition = restored(
+        committed(97, own=partitions.snapshots(after, {})[3][PARTITION_KEY] or b""), offsets_may_lag=True
+    )
+    assert partition.covered_until == 101
+    after = again.advance([record(101)], [], {3: Counter(bad_key=1)})
+    again.take(after, {})
+    after = again.advance([record(102)], [], {3: Counter(bad_key=1)})
+    assert after[3].committed_offset == 102
+
+
 NEWER = msgspec.msgpack.encode({"format": 3, "anything": 1})
+ELSEWHERE = {
+    "newer": NEWER,
+    "unknown key": Sealer([OTHER_KEY]).seal(dump_camera(EXAMPLE, DIGEST), f"{TOPIC}/3/door"),
+    "the partition's, newer": NEWER,
+    "the partition's, unknown key": Sealer([OTHER_KEY]).seal(dump_partition(OWN), f"{TOPIC}/3/"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_others_can_read_stays(name: str) -> None:
+    """A missing key or an older version of ours is no reason to end anybody's visit: it waits, and says why."""
+    place = "own" if name.startswith("the partition's") else "door"
+    partitions = make(Sealer([KEY]))
+    with pytest.raises(Retryable, match=r"partition 3, snapshot of .*: (snapshot format 3|sealed with key)"):
+        partitions.restore(committed(**{place: ELSEWHERE[name]}))
+    assert partitions.waiting == [3] and not partitions[3].dropped
+    partitions.restore(committed())
+    assert partitions.restored == [3] and list(partitions[3].cameras) == ["door"]
+
+
 DAMAGED = {
     "noise": b"\xff\x00\x12",
     "empty": b"",
-    "newer": NEWER,
     "other kind": dump_partition(OWN),
-    "unknown key": Sealer([OTHER_KEY]).seal(dump_camera(EXAMPLE, DIGEST), f"{TOPIC}/3/door"),
     "another camera's": Sealer([KEY]).seal(dump_camera(EXAMPLE, DIGEST), f"{TOPIC}/3/hall"),
     "another partition's": Sealer([KEY]).seal(dump_camera(EXAMPLE, DIGEST), f"{TOPIC}/2/door"),
     "another topic's": Sealer([KEY]).seal(dump_camera(EXAMPLE, DIGEST), "other.state/3/door"),
@@ -165,9 +199,7 @@ def test_a_cameras_snapshot_that_cannot_be_read(caplog: pytest.LogCaptureFixture
 
 OWN_DAMAGED = {
     "noise": b"\xff\x00\x12",
-    "newer": NEWER,
     "other kind": dump_camera(EXAMPLE, DIGEST),
-    "unknown key": Sealer([OTHER_KEY]).seal(dump_partition(OWN), f"{TOPIC}/3/"),
     "another partition's": Sealer([KEY]).seal(dump_partition(OWN), f"{TOPIC}/2/"),
 }
 

@@ -32,7 +32,7 @@ class Health:
     """What the probes say; any thread may ask and tell.
 
     The loop tells ``beat`` once a turn, and ``ready`` or ``waiting`` as the turn went. The first ``ready`` ends the
-    start. ``draining`` is for good.
+    start.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class Health:
         stall_seconds: float,
         reason: str = "starting: loading models",
         now: Callable[[], float] = time.monotonic,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``is_stopping``: whether it was asked to stop; then it finishes what it has, and is not ready for good."""
         self.stall_seconds = stall_seconds
         self._now = now
         self._lock = threading.Lock()
         self._started = False
-        self._draining: str | None = None
+        self._is_stopping = is_stopping
         self._hindrance: str | None = reason
         self._beat_at = now()
 
@@ -65,11 +67,6 @@ class Health:
             self._started = True
             self._hindrance = None
 
-    def draining(self, reason: str = "draining: the worker was asked to stop") -> None:
-        """It finishes what it has and takes nothing more."""
-        with self._lock:
-            self._draining = reason
-
     def why_not_started(self) -> str | None:
         """None once it has ever been ready."""
         with self._lock:
@@ -77,8 +74,10 @@ class Health:
 
     def why_not_ready(self) -> str | None:
         """None while it can work."""
+        if self._is_stopping():
+            return "draining: the worker was asked to stop"
         with self._lock:
-            return self._draining or self._hindrance
+            return self._hindrance
 
     def why_not_alive(self) -> str | None:
         """None while the loop has turned within ``stall_seconds``."""

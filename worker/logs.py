@@ -145,7 +145,7 @@ class BatchLog:
             self._problem(step, step.problem)
         else:
             self._works()
-        if not step.aborted and (step.num_records or step.events or step.num_dead_letters):
+        if not step.aborted and (step.num_records or step.events or step.dead_letters):
             fields = _batch_fields(step, generation, lag)
             self._info(f"{step.num_records} records, {len(step.events)} events", **fields)
 
@@ -180,12 +180,13 @@ def _batch_fields(step: "Step", generation: int | None, lag: Mapping[int, int] |
     fields: dict[str, object] = {
         "records": step.num_records,
         "outcomes": dict(step.outcomes),
+        "notes": dict(step.notes),
         "events": dict(Counter(event.kind for event in step.events)),
-        "dead_letters": step.num_dead_letters,
+        "dead_letters": sum(step.dead_letters.values()),
         "process_seconds": round(step.process_seconds, 4),
         "commit_seconds": round(step.commit_seconds, 4),
         "partitions": sorted({result.frame.ref.partition for result in step.results}),
-        "shed_embeddings": step.shed_embeddings,
+        "shed_embeddings": step.notes.get("shed_embeddings", 0),
         "tracks": step.num_tracks,
     }
     if step.publish_seconds:

@@ -113,17 +113,14 @@ class _Work:
 
     def observe(self, step: "Step") -> None:
         """Add what one committed step came to."""
-        notes: Tally[str] = Tally()
         for result in step.results:
-            notes.update(result.notes)
             self.cameras.labels(self._camera(result.frame.ref.camera)).inc()
-        outcomes = Tally(step.outcomes) - notes
-        _add(self.frames, outcomes)
-        _add(self.notes, notes)
-        _add(self.dead_letters, _dead_letters(step, outcomes))
+        _add(self.frames, step.outcomes)
+        _add(self.notes, step.notes)
+        _add(self.dead_letters, step.dead_letters)
         _add(self.events, Tally(event.kind for event in step.events))
         _add(self.identities, Tally(event.identity.status for event in step.events if event.kind == "departed"))
-        _add(self.shed, {"frames": outcomes[SHED], "embeddings": step.shed_embeddings})
+        _add(self.shed, {"frames": step.outcomes.get(SHED, 0), "embeddings": step.notes.get("shed_embeddings", 0)})
         for seconds in step.publish_seconds:
             self.publish.observe(max(0.0, seconds))
         for seconds in step.identity_seconds:
@@ -190,6 +187,12 @@ class _Delivery:
             "Partitions this worker owns. 0 for long: more workers than partitions, the worker is spare.",
             registry=registry,
         )
+        self.unrestored = Gauge(
+            "faceline_partitions_waiting",
+            "Partitions this worker owns and can't restore yet. Above 0 for long: see 'A partition that can't be "
+            "restored' in docs/kafka.md.",
+            registry=registry,
+        )
         self.restores = Counter(
             "faceline_restores",
             "Partitions whose state was read back. It follows rebalances and aborts: look at those.",
@@ -237,6 +240,7 @@ class _Delivery:
             self.rebalances.inc()
         self._assigned = assigned
         self.partitions.set(len(assigned))
+        self.unrestored.set(len(step.waiting))
 
     def set_lag(self, records: Mapping[int, int]) -> None:
         """Lag of the partitions named; those of others are forgotten."""
@@ -422,16 +426,6 @@ class Metrics:
             for sample in family.samples
             if sample.name.endswith("_total")
         }
-
-
-def _dead_letters(step: "Step", outcomes: Tally[str]) -> Tally[str]:
-    """By reason. What the codec refused has no result, only an outcome; reasons that don't add up count as other."""
-    answered: Tally[str] = Tally(result.outcome for result in step.results if result.refused is None)
-    refused: Tally[str] = Tally(result.outcome for result in step.results if result.refused is not None)
-    unanswered = outcomes - answered - refused - Tally({SHED: outcomes[SHED]})
-    if refused.total() + unanswered.total() == step.num_dead_letters:
-        return refused + unanswered
-    return refused + Tally({OTHER: max(0, step.num_dead_letters - refused.total())})
 
 
 def _add(counter: Counter, counts: Mapping[Any, int]) -> None:

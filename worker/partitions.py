@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
+from worker.errors import Retryable
 from worker.pipeline import CameraState, FrameResult, Home
-from worker.sealing import Unsealable
+from worker.sealing import KeyMissing, Unsealable
 from worker.transport.codec import TIMES_US
 from worker.transport.log import PARTITION_KEY, Record, Snapshot
 from worker.transport.state import (
     BadSnapshot,
     PartitionState,
+    UnknownFormat,
     dump_camera,
     dump_partition,
     load_camera,
@@ -50,6 +52,7 @@ class Partition:
     cameras: dict[str, CameraState] = field(default_factory=dict)
     restored: bool = False
     dropped: set[str] = field(default_factory=set)  # cameras whose committed snapshot is to be deleted
+    committed: int = 0  # where the group stands
     covered_until: int = 0  # at least once: records below this are in the state already
 
 
@@ -70,16 +73,16 @@ class Partitions:
         self,
         form: SnapshotFormat,
         adopt: Callable[[CameraState, str], CameraState],
-        covered_records: int = 0,
+        offsets_may_lag: bool = False,
         num_partitions: Callable[[], int] = lambda: 0,
     ) -> None:
         """``adopt`` makes a restored camera fit these models. ``num_partitions``: of the frames' topic, now.
 
-        ``covered_records``: at least once, offsets may lag behind the state by so many records; 0: they never do.
+        ``offsets_may_lag``: at least once, the state may be of a batch whose offsets were never committed.
         """
         self._form = form
         self._adopt = adopt
-        self._covered_records = covered_records
+        self._offsets_may_lag = offsets_may_lag
         self._num_partitions = num_partitions
         self._held: dict[int, Partition] = {}
 
@@ -109,6 +112,10 @@ class Partitions:
         for number in gained:
             self._held[number] = Partition()
 
+    def postpone(self, number: int) -> None:
+        """It is the last of those that wait."""
+        self._held[number] = self._held.pop(number)
+
     def forget(self) -> None:
         """Drop all state: it has to be restored anew."""
         for number in self._held:
@@ -119,16 +126,20 @@ class Partitions:
         self._held.clear()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a committed state."""
-        partition = self._held[snapshot.partition] = Partition(restored=True)
+        """Take over a committed state.
+
+        Raises ``Retryable`` where it is whole and can't be read here, for want of a key or of a newer version: others
+        may read it, so it stays as it is.
+        """
         cameras = [key for key in snapshot.entries if key != PARTITION_KEY]
         own = self._read(snapshot, PARTITION_KEY, load_partition)
+        read = {key: self._read(snapshot, key, load_camera) for key in cameras} if own is not None else {}
+        partition = self._held[snapshot.partition] = Partition(restored=True, committed=snapshot.next_offset)
         if own is None:  # nothing vouches for the cameras
             self._begin_anew(partition, snapshot.next_offset, cameras)
             return
         partition.state = own
-        for key in cameras:
-            found = self._read(snapshot, key, load_camera)
+        for key, found in read.items():
             if found is None:
                 partition.dropped.add(key)
             else:
@@ -158,7 +169,12 @@ class Partitions:
             noted = dict(Counter(state.notes) + notes.get(number, Counter()))
             since = state.num_partitions or self._num_partitions()
             after[number] = replace(
-                state, outcomes=counted, notes=noted, digest=self._form.digest, num_partitions=since
+                state,
+                outcomes=counted,
+                notes=noted,
+                digest=self._form.digest,
+                num_partitions=since,
+                committed_offset=self._held[number].committed,
             )
         return after
 
@@ -181,7 +197,7 @@ class Partitions:
         """What was written is committed: it is the state from now on."""
         for number, own in after.items():
             partition = self._held[number]
-            partition.state = own
+            partition.state, partition.committed = own, own.next_offset
             partition.dropped.clear()
         for (number, camera), state in changed.items():
             if state.is_blank:
@@ -194,8 +210,8 @@ class Partitions:
 
         Equal: always so where nobody interfered. Offset ahead: records expired, or an operator passed over them; they
         are counted and the tracks go on, since event time ends those that are over. Offset behind: an operator wants
-        records again, or the topic was made anew; whatever was open never happened. At least once, a little behind: a
-        worker ended between writing its state and its offsets.
+        records again, or the topic was made anew; whatever was open never happened. At least once, where the group
+        stood when the state was written: a worker ended between writing that and the offsets.
         """
         distance = snapshot.next_offset - partition.state.next_offset
         if distance > 0:
@@ -204,7 +220,7 @@ class Partitions:
             )
             outcomes = Counter(partition.state.outcomes) + Counter({SKIPPED: distance})
             partition.state = replace(partition.state, next_offset=snapshot.next_offset, outcomes=dict(outcomes))
-        elif -self._covered_records <= distance < 0:
+        elif distance < 0 and self._offsets_may_lag and snapshot.next_offset == partition.state.committed_offset:
             partition.covered_until = partition.state.next_offset
         elif distance < 0:
             logger.warning(
@@ -223,6 +239,8 @@ class Partitions:
             return None
         try:
             return load(self._form.sealer.open(data, self._context(snapshot.partition, key)))
+        except (KeyMissing, UnknownFormat) as error:
+            raise Retryable(f"partition {snapshot.partition}, snapshot of {key or 'itself'}: {error}") from error
         except (BadSnapshot, Unsealable) as error:
             logger.warning("partition %d, snapshot of %s begins anew: %s", snapshot.partition, key or "itself", error)
             return None

@@ -140,6 +140,7 @@ def _record(step: Step, recorder: Recorder, played: Played) -> None:
         played.kinds[event.kind] += 1
     played.num_frames += step.num_records
     played.outcomes.update(step.outcomes)
+    played.outcomes.update(step.notes)
 
 
 def _trim(broker: MemoryBroker, settings: Settings, before: int) -> None:

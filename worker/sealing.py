@@ -35,6 +35,10 @@ class Unsealable(FacelineError):
     """A sealed value that can't be opened here: its key is missing, it was tampered with, or moved elsewhere."""
 
 
+class KeyMissing(Unsealable):
+    """Sealed with a key that isn't configured here."""
+
+
 class Sealer:
     """Seals with the first key and opens with any; without keys, plain values pass through. Safe for threads."""
 
@@ -65,14 +69,14 @@ class Sealer:
     def open(self, data: bytes, context: str) -> bytes:
         """What was sealed for ``context``. Plain data are accepted as they are, so that a key can be introduced later.
 
-        Raises ``Unsealable``; the caller adds the place, since a context may hold a person's id.
+        Raises ``Unsealable`` (``KeyMissing``); the caller adds the place, since a context may hold a person's id.
         """
         if not data.startswith(MAGIC):
             return data
         key_id = data[len(MAGIC) : _HEAD_BYTES]
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            raise Unsealable(
+            raise KeyMissing(
                 f"sealed with key {key_id.hex()}, "
                 + (f"not one of {', '.join(self.key_ids)}: " if self._ciphers else "and no key is configured: ")
                 + "add that key to the file that encryption.key_file names"

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 COVERED = "covered"
 """Outcome of a frame that its camera's state has seen: a worker ended between writing that and the partition's."""
 
+_RESTORE_SECONDS = 1.0  # of one turn, so that polls aren't late: the rest waits for the next
 _PACE_WEIGHT = 0.2  # of the newest batch in the running mean of seconds a frame
 
 
@@ -63,13 +64,15 @@ class Step:
     num_records: int = 0
     results: tuple[FrameResult, ...] = ()
     events: tuple[IdentityEvent, ...] = ()
-    outcomes: Mapping[str, int] = field(default_factory=dict)
-    num_dead_letters: int = 0
-    shed_embeddings: int = 0  # shed frames are an outcome
+    outcomes: Mapping[str, int] = field(default_factory=dict)  # fates of records; of those read they add up
+    notes: Mapping[str, int] = field(default_factory=dict)  # what else was noted about frames
+    dead_letters: Mapping[str, int] = field(default_factory=dict)  # by reason
     generation: int = -1  # of the membership in the group; negative: none
     gained: frozenset[int] = frozenset()  # partitions
     lost: frozenset[int] = frozenset()
     restored: Mapping[int, float] = field(default_factory=dict)  # seconds that it took, by partition
+    waiting: frozenset[int] = frozenset()  # partitions that couldn't be restored yet
+    working: int = 0  # partitions that are restored
     problem: str | None = None  # why the batch was given up, or why there is none
     fenced: bool = False  # the problem was that another worker owns the work now
     aborted: bool = False  # a batch with records was given up
@@ -132,8 +135,8 @@ class Service:
         form = SnapshotFormat(
             settings.topics.state, context.digest, settings.service.snapshot_format, sealer or NoSealing()
         )
-        covered = settings.service.batch_frames if settings.service.delivery == "at_least_once" else 0
-        self._partitions = Partitions(form, self._adopt, covered, transport.num_partitions)
+        may_lag = settings.service.delivery == "at_least_once"
+        self._partitions = Partitions(form, self._adopt, may_lag, transport.num_partitions)
         self._acknowledgements: list[Message] = []  # not yet written
         self._heard: dict[int, float] = {}  # by partition, when its last record came, on the monotonic clock
         self._frame_seconds = 0.0  # running mean
@@ -147,7 +150,15 @@ class Service:
             self._partitions.follow(batch.lost, batch.gained)
             restored = self._restore()
             step = self._work(batch) if batch.records else self._idle(batch)
-            return replace(step, generation=batch.generation, gained=batch.gained, lost=batch.lost, restored=restored)
+            return replace(
+                step,
+                generation=batch.generation,
+                gained=batch.gained,
+                lost=batch.lost,
+                restored=restored,
+                waiting=frozenset(self._partitions.waiting),
+                working=len(self._partitions.restored),
+            )
         except Retryable as error:
             self._give_up(batch)
             return Step(
@@ -194,12 +205,17 @@ class Service:
         self._transport.close()
 
     def _restore(self) -> dict[int, float]:
-        """Restore what can be; returns the seconds that each took."""
+        """Restore what can be; returns the seconds that each took. What can't be waits behind the others."""
         took: dict[int, float] = {}
+        until = self._monotonic() + _RESTORE_SECONDS
         for number in self._partitions.waiting:
             began = self._monotonic()
+            if began > until:
+                break
             snapshot = self._transport.restore(number)
-            if snapshot is not None:
+            if snapshot is None:
+                self._partitions.postpone(number)
+            else:
                 self._partitions.restore(snapshot)
                 self._heard[number] = self._monotonic()
                 took[number] = self._monotonic() - began
@@ -240,17 +256,18 @@ class Service:
         self._note_pace((processed - began) / len(batch.records))
         for record in batch.records:
             self._heard[record.partition] = processed
-        outcomes = sum(reasons.values(), Counter())
+        outcomes, notes = sum(reasons.values(), Counter()), Counter[str]()
+        dead_letters = outcomes + Counter(result.outcome for result in results if result.refused is not None)
         for result in results:
             outcomes[result.outcome] += 1
-            outcomes.update({note: number for note, number in result.notes.items() if number})
+            notes.update({note: number for note, number in result.notes.items() if number})
         return replace(
             step,
             num_records=len(batch.records),
             results=tuple(results),
             outcomes=outcomes,
-            num_dead_letters=len(letters),
-            shed_embeddings=outcomes["shed_embeddings"],
+            notes=notes,
+            dead_letters=dead_letters,
             process_seconds=processed - began,
         )
 

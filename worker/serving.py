@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
 _JOINING = "joining the consumer group"
+_RESTORING = "restoring the state of its partitions"
+_STUCK = "none of its partitions can be restored: see 'A partition that can't be restored' in docs/kafka.md"
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class _Desk:
 
     def tell(self, step: Step, transport: KafkaTransport, gallery: LiveGallery) -> None:
         self.health.beat()
-        reason = step.problem or (_JOINING if step.generation < 0 else None)
+        reason = step.problem or _hindrance(step)
         if reason is None:
             self.health.ready()
         else:
@@ -73,6 +75,17 @@ class _Desk:
         self.log.write(step, step.generation, lag)
 
 
+def _hindrance(step: Step) -> str | None:
+    """Why a step without a problem shows no working worker: after a failed commit only the next one shows it."""
+    if step.committed:
+        return None
+    if step.generation < 0:
+        return _JOINING
+    if step.restored or step.gained:
+        return _RESTORING
+    return _STUCK if step.waiting and not step.working else None
+
+
 def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then leave the group; what was polled and not committed is another worker's.
 
@@ -80,9 +93,11 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
     """
     require_bootstrap(settings.kafka)
     sealer = open_sealer(settings.encryption)
-    desk = _Desk(Metrics(), Health(settings.service.stall_seconds), BatchLog())
+    stop = Stop()
+    health = Health(settings.service.stall_seconds, is_stopping=lambda: stop.requested)
+    desk = _Desk(Metrics(), health, BatchLog())
     with (
-        Stop() as stop,
+        stop,
         closing(serve(settings.http, desk.health, desk.metrics.registry)) as server,
         Watchdog(desk.health),
     ):
@@ -93,7 +108,6 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
         loaded = open_models(settings)
         desk.metrics.describe(settings.service.delivery, loaded.context.models)
         _serve(settings, loaded, sealer, desk, stop, fail_fast)
-        desk.health.draining("stopped")
     logger.info("stopped")
 
 

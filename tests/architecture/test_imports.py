@@ -137,7 +137,7 @@ def pydantic_stands_at_the_edges(module: Module) -> list[str]:
 
 def few_know_the_kafka_client(module: Module) -> list[str]:
     """The library can be swapped: only the rooms that talk to it import it, and never beside the in-process log."""
-    rooms = ("kafka", "clients", "consumer", "reading", "topics", "groups", "inquiry")
+    rooms = ("kafka", "clients", "consumer", "committing", "restoring", "reading", "topics", "groups", "inquiry")
     if module.inside(*(f"worker.transport.{room}" for room in rooms)):
         return []
     return importing(module, "kafka", "confluent_kafka", "aiokafka")

@@ -96,6 +96,8 @@ class Broker:
             "share.coordinator.state.topic.min.isr": "1",
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
             "log.cleaner.backoff.ms": "1000",
+            # or what a test wrote with an old date goes after five minutes
+            "log.retention.check.interval.ms": "86400000",
             "message.max.bytes": str(32 * 2**20),
             "replica.fetch.max.bytes": str(32 * 2**20),
             **self.extra,

@@ -51,7 +51,7 @@ def test_a_fenced_producer_is_replaced(harness: KafkaHarness) -> None:
     assert isinstance(member, KafkaTransport)
     harness.produce(b"k", b"1", 0)
     batch = next_batch(loop)
-    before = member._writer()
+    before = member._committer.prepare()
     harness.fail_next_commit(member)
     with pytest.raises(Retryable):
         member.commit(batch, [output(harness)], {0: {PARTITION_KEY: b"1"}})
@@ -59,7 +59,7 @@ def test_a_fenced_producer_is_replaced(harness: KafkaHarness) -> None:
     assert not harness.outputs()
     batch = next_batch(loop)
     member.commit(batch, [output(harness)], {0: {PARTITION_KEY: b"1"}})
-    assert member._writer() is not before
+    assert member._committer.prepare() is not before
     assert [record.value for record in harness.outputs()] == [b"told"]
 
 
@@ -75,7 +75,7 @@ def test_a_commit_without_an_answer(harness: KafkaHarness, happened: bool, monke
         if happened:
             assert isinstance(loop.member, KafkaTransport)
             result = commit(self)
-            loop.member._writer()._sender.wakeup()
+            loop.member._committer.prepare()._sender.wakeup()
             assert result.wait(timeout_ms=20_000)
         raise kafka_errors.KafkaTimeoutError("no answer")
 
@@ -184,17 +184,37 @@ def test_an_end_behind_a_transaction(harness: KafkaHarness) -> None:
 
 
 def test_a_static_member_is_taken_over(harness: KafkaHarness) -> None:
-    """The new process has the partitions at once; the old one is told for good, at commit or at its next polls."""
+    """The new process has the partitions at once; the old one writes nothing, and is told for good by its polls."""
     name = {"group_instance_id": "worker-0"}
     first = joined(harness, open_member(harness, **name))
     harness.produce(b"k", b"1", 0)
     batch = next_batch(first)
     second = joined(harness, open_member(harness, **name))
-    with pytest.raises(Replaced, match="another process runs as worker-0"):
+    with pytest.raises((Retryable, Replaced)):
         first.member.commit(batch, [output(harness)], {0: {PARTITION_KEY: b"1"}})
+    first.forget()
     batch = next_batch(second)
     second.member.commit(batch, [output(harness, b"second")], {0: {PARTITION_KEY: b"1"}})
     assert [record.value for record in harness.outputs()] == [b"second"]
+    with pytest.raises(Replaced, match="another process runs as worker-0"):
+        until(harness, lambda: False, first.step)
+    assert second.step() is False
+    harness.produce(b"k", b"2", 0)
+    batch = next_batch(second)
+    second.member.commit(batch, [output(harness, b"second")], {0: {PARTITION_KEY: b"2"}})
+
+
+def test_a_static_member_outlives_its_own_transaction(harness: KafkaHarness) -> None:
+    """The coordinator gave up on it while it computed or the broker was away: it goes on, and isn't replaced."""
+    loop = joined(harness, open_member(harness, group_instance_id="worker-0"))
+    harness.produce(b"k", b"1", 0)
+    batch = next_batch(loop)
+    harness.fail_next_commit(loop.member)
+    with pytest.raises(Retryable):
+        loop.member.commit(batch, [output(harness)], {0: {PARTITION_KEY: b"1"}})
+    loop.forget()
+    until(harness, lambda: bool(harness.outputs()), loop.step)
+    assert [record.value for record in harness.outputs()] == [b"0 0 1"]
 
 
 def test_an_idle_static_member_hears_of_it(harness: KafkaHarness) -> None:

@@ -30,6 +30,7 @@ _OURS = {
     *("key_deserializer", "value_deserializer", "partition_assignment_strategy", "allow_auto_create_topics"),
 }
 _FETCH_BYTES = 2**20  # of a partition at a time, so that partitions take turns; a larger record comes alone
+_CLOSE_SECONDS = 3.0
 _REFUSED = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSaslMechanismError)
 
 
@@ -71,10 +72,19 @@ def open_producer(settings: KafkaSettings, **config: Any) -> KafkaProducer:
 def close_producer(producer: KafkaProducer, *, give_up: bool) -> None:
     """Close; with ``give_up`` at once, failing what isn't written. Otherwise that is waited for, up to five seconds."""
     if give_up:
-        # close() alone flushes first, raises where that takes too long, and leaves its thread running.
+        # close() flushes first, raises where that takes too long, and leaves its thread running.
+        producer._unregister_cleanup()
+        producer._closed = True
         producer._sender.force_close()
+        producer._sender.join(_CLOSE_SECONDS)
+        return
     with suppress(kafka_errors.KafkaError):
         producer.close(timeout=5)
+
+
+def close_consumer(consumer: Consumer) -> None:
+    """Leave the group, where the broker answers within three seconds, and close the connections."""
+    consumer.close(autocommit=False, timeout_ms=round(_CLOSE_SECONDS * 1000))
 
 
 def open_admin(settings: KafkaSettings) -> KafkaAdminClient:

@@ -1,13 +1,17 @@
 """The library's consumer, made to survive what anybody may write to a topic, and to hear of its replacement.
 
 A header's name that isn't UTF-8 is made ASCII, and the record comes. Where a batch can't be read (it is compressed by
-what isn't installed here), every poll says so: the library's own goes round in such a batch for ever. And a static
-member that was replaced is told by its next poll, where the library would only stop its heartbeats, and spin.
+what isn't installed here), every poll says so: the library's own goes round in such a batch for ever. A static
+member that was replaced is told by its next poll, where the library would only stop its heartbeats, and spin. And a
+member that was put out of its group claims nothing when it comes back.
 """
 
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import FencedInstanceIdError
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
@@ -16,16 +20,38 @@ from kafka.record.util import decode_varint
 _TO_ASCII = bytes(code if code < 128 else ord("?") for code in range(256))
 
 
+class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python has no types
+    """Cooperative and sticky, with members that claim what they own.
+
+    The library's claims what it was last assigned, also after it was put out. Where somebody else owns that by now, the
+    leader gives it to neither, waits for the claimant to let go what it doesn't hold, and the partition stays without
+    an owner.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owned: Callable[[], Iterable[TopicPartition]] = tuple
+
+    def metadata(self, topics: Iterable[str]) -> Any:
+        """The library's, of what is owned now."""
+        self.member_assignment = list(self.owned())
+        return super().metadata(topics)
+
+
 class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
     """``KafkaConsumer`` with records read by ``_Batch``."""
 
     def __init__(self, *topics: str, **config: Any) -> None:
         memory_records.DefaultRecordBatch = _Batch  # what the library reads records by; it has no setting for it
         super().__init__(*topics, **config)
+        self.member_at = 0.0  # when the heartbeat that was last answered well was sent, on the monotonic clock
         self._fenced: Exception | None = None
         if self._coordinator is not None:
             self._beat = self._coordinator._send_heartbeat_request
             self._coordinator._send_heartbeat_request = self._send_heartbeat
+            for assignor in self._coordinator._assignors.values():
+                if isinstance(assignor, Assignor):
+                    assignor.owned = self._owned
 
     def poll(self, *args: Any, **options: Any) -> Any:
         """See ``KafkaConsumer``. A batch that can't be read makes this raise, and comes again.
@@ -45,9 +71,32 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no type
         state = self._subscription.assignment.get(home)
         return None if state is None or state.position is None else int(state.position.offset)
 
+    def committed_now(self, home: TopicPartition, timeout_seconds: float) -> int | None:
+        """The committed offset as it is now; waits so long for a pending transaction to be decided, then raises.
+
+        The library's own keeps a question that ran out of time, and gives its answer to whoever asks next.
+        """
+        try:
+            offset: int | None = self.committed(home, timeout_ms=round(timeout_seconds * 1000))
+        except BaseException:
+            self._coordinator._offset_fetch_futures.pop(frozenset([home]), None)
+            raise
+        return offset
+
+    def learn(self, timeout_seconds: float) -> None:
+        """Ask for the partitions of what was subscribed to. Raises ``KafkaTimeoutError``."""
+        asked = self._cluster.request_update()
+        self._net.run(self._manager.wait_for, asked, round(timeout_seconds * 1000))
+
+    def _owned(self) -> Iterable[TopicPartition]:
+        """Nothing, for one that isn't a member."""
+        return () if self._coordinator._generation.is_lost() else self._subscription.assigned_partitions()
+
     async def _send_heartbeat(self) -> None:
+        sent_at = time.monotonic()
         try:
             await self._beat()
+            self.member_at = sent_at
         except FencedInstanceIdError as error:
             self._fenced = error
             raise

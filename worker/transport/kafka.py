@@ -2,36 +2,38 @@
 
 One thread owns the consumer, the transaction and the state; no transaction is open across a poll, so a rebalance
 never meets one. The group's membership is read once, right after the poll that brought the records: later it may
-show a membership that was lost, which the broker would accept unfenced. Every future of a sent record is looked at:
-a transaction commits as if all were well without a batch that timed out.
+show a membership that was lost, which the broker would accept unfenced.
 """
 
 import logging
-import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.admin import OffsetSpec
 from kafka.partitioner.default import murmur2
 
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
-from worker.transport.clients import close_producer, explain, explained, open_admin, open_consumer, open_producer
-from worker.transport.consumer import Consumer
+from worker.transport.clients import close_consumer, explain, explained, open_admin, open_consumer
+from worker.transport.committing import RECENT, Committer, Offsets
+from worker.transport.consumer import Assignor, Consumer
 from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
+from worker.transport.restoring import StateReader, offsets_of
 
 logger = logging.getLogger(__name__)
 
 _SLICE_SECONDS = 0.2
 _FILL_SECONDS = 0.01  # brokers answer a fetch at once where they have something
-_CURRENT = {"metadata_max_age_ms": 5000}  # how soon a partition that is added gets its worker, and its state its room
 _CHECK_SECONDS = 2.0  # between looks at whether the frames' topic is there, and is still the same
+_PENDING_SECONDS = 0.5  # for a committed offset that a transaction in progress is about to move
+_TELL_SECONDS = 30.0  # between lines about a partition that can't be restored
 _MEMBERSHIP_LOST = (kafka_errors.CommitFailedError, kafka_errors.UnknownMemberIdError,
                     kafka_errors.IllegalGenerationError, kafka_errors.RebalanceInProgressError)  # fmt: skip
 _PRODUCER_FENCED = (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)
@@ -58,10 +60,8 @@ class KafkaTransport:
         self._frames, self._state = frames_topic, state_topic
         self._transactional = transactional
         self.name = settings.group_instance_id or f"{group}-{uuid.uuid4().hex[:12]}"
-        instance = settings.group_instance_id
-        self._transactional_id = self.name if instance is None else f"{group}-{instance}"
-        self._changes: list[tuple[str, frozenset[int]]] = []  # lost and gained, as the client's own thread tells them
-        self._lock = threading.Lock()  # guards the changes
+        self._committer = Committer(settings, self.name, group, transactional=transactional)
+        self._changes: deque[tuple[bool, frozenset[int]]] = deque()  # gained or lost, as the client's own thread tells
         self._known: set[int] = set()  # reported as gained
         self._stale: set[int] = set()  # of those: to be reported as gained again
         self._positions: dict[int, int] = {}  # of those: restored, so records flow
@@ -71,9 +71,9 @@ class KafkaTransport:
         self._topic_id: str | None = None
         self._num_partitions = 0
         self._checked_at = 0.0
-        self._in_transaction = False
-        self._producer: KafkaProducer | None = None
-        self._opened: list[Callable[[], None]] = []
+        self._fenced_at: float | None = None  # when the producer of a stable name was refused
+        self._told_at: dict[int, float] = {}  # by partition, when it was last told that it can't be restored
+        self._opened: list[Callable[[], None]] = [self._committer.close]
         self._closed = False
         try:
             self._open()
@@ -86,9 +86,10 @@ class KafkaTransport:
     def poll(self, max_records: int, timeout_seconds: float) -> Batch:
         """See ``Transport``. Raises ``Replaced`` where another process took our name."""
         self._check_may_poll(max_records)
+        with explained(f"looking for {self._frames}"):
+            self._check_topic()
         try:
             found = self._await(max_records, timeout_seconds)
-            self._check_topic()
         except kafka_errors.FencedInstanceIdError as error:
             raise self._replaced() from error
         except (kafka_errors.KafkaError, OSError) as error:
@@ -117,8 +118,7 @@ class KafkaTransport:
         before, self._member_id = self._member_id, member_id
         if before in (None, member_id):
             return False
-        with self._lock:
-            self._changes.insert(0, ("lost", frozenset(self._known)))
+        self._changes.appendleft((False, frozenset(self._known)))
         self._reset()
         return True
 
@@ -132,7 +132,7 @@ class KafkaTransport:
             found = dict(self._consumer.poll(timeout_ms=round(wait_seconds * 1000), max_records=max_records))
             if found and self._transactional:
                 self._fill(found, max_records)
-            if found or self._stale or self._is_changing() or time.monotonic() >= deadline:
+            if found or self._stale or self._changes or time.monotonic() >= deadline:
                 return found
         return {}
 
@@ -185,7 +185,7 @@ class KafkaTransport:
         """See ``Transport``."""
         home = self._home(partition)
         with explained(f"asking for the end of {self._frames}-{partition}"):
-            end: int = self._ends.end_offsets([home])[home]
+            end = offsets_of(self._admin, OffsetSpec.LATEST, home)[home]
             return partition in self._positions and self._stands_at(partition) >= end
 
     def _stands_at(self, partition: int) -> int:
@@ -202,60 +202,61 @@ class KafkaTransport:
         """
         if partition not in self._known:
             raise ValueError(f"partition {partition} isn't assigned to {self.name}: wait until it is gained")
-        if partition in self._stale or self._is_changing():
+        if partition in self._stale or self._changes or not self._may_write():
             return None
         try:
             if self._transactional:
-                self._writer()  # first: it ends what a producer of this name left open, and the next line waits for
+                self._committer.prepare()  # first: it ends what was left open, and the next line waits for
             committed = self._committed(partition)
-            first = self._consumer.beginning_offsets([self._home(partition)])[self._home(partition)]
-            entries = self._read_state(partition)
-            if entries is None or self._is_changing() or self._committed(partition) != committed:
+            entries = self._snapshots.read(partition)
+            if entries is None:
+                self._tell(partition, "a transaction is open there, most likely a dead worker's")
+                return None
+            first = offsets_of(self._admin, OffsetSpec.EARLIEST, self._home(partition))[self._home(partition)]
+            if self._changes or self._committed(partition) != committed:
                 return None  # the last: this member was put out and doesn't know yet, and the new owner commits
             offset = first if committed is None else max(committed, first)  # retention may have gone further
             self._consumer.seek(self._home(partition), offset)
             self._consumer.resume(self._home(partition))
-        except kafka_errors.UnknownTopicOrPartitionError as error:
-            raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
-        except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, AssertionError) as error:
-            logger.warning(
-                "partition %d can't be restored yet, most likely a dead worker's transaction is still open there: %s "
-                "(docs/kafka.md, 'A partition that can't be restored')", partition, type(error).__name__,
-            )  # fmt: skip
+        except kafka_errors.IllegalStateError:
+            return None  # it has gone, in the client's own thread
+        except kafka_errors.RetriableError as error:
+            self._tell(partition, self._hindrance(error))
             return None
         except (kafka_errors.KafkaError, OSError) as error:
             raise Retryable(f"restoring {self._state}-{partition}: {explain(error)}") from error
+        self._told_at.pop(partition, None)
         self._positions.setdefault(partition, offset)
         return Snapshot(partition, offset, entries)
 
-    def _committed(self, partition: int) -> int | None:
-        timeout_ms = round(self._settings.request_timeout_seconds * 1000)
-        offset: int | None = self._consumer.committed(self._home(partition), timeout_ms=timeout_ms)
-        return offset
+    def _may_write(self) -> bool:
+        """With a stable name a new producer fences the one before: only the rightful owner may open one.
 
-    def _read_state(self, partition: int) -> dict[str, bytes] | None:
-        """The newest value of every key; None where a transaction is still open before the end."""
-        home = TopicPartition(self._state, partition)
-        if partition not in self._reader.partitions_for_topic(self._state):
-            raise Retryable(
-                f"topic {self._state} has no partition {partition}, {self._frames} has: run 'faceline topics create'"
-            )
-        end = self._ends.end_offsets([home])[home]
-        self._reader.assign([home])
-        self._reader.seek_to_beginning(home)
-        entries: dict[str, bytes] = {}
-        deadline = time.monotonic() + self._settings.request_timeout_seconds
-        while self._reader.position(home) < end:
-            for record in self._reader.poll(timeout_ms=200).get(home, ()):
-                deadline = time.monotonic() + self._settings.request_timeout_seconds
-                key = record.key.decode("utf-8", "replace")
-                if record.value is None:
-                    entries.pop(key, None)
-                else:
-                    entries[key] = record.value
-            if time.monotonic() > deadline:
-                return None
-        return entries
+        That its own was refused says that another process has the name, or that its transaction took too long. The
+        next heartbeat tells.
+        """
+        if self._fenced_at is not None and self._consumer.member_at > self._fenced_at:
+            self._fenced_at = None
+        return self._fenced_at is None
+
+    def _hindrance(self, error: kafka_errors.RetriableError) -> str:
+        if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+            return f"{self._state} has no such partition: run 'faceline topics create'"
+        if isinstance(error, kafka_errors.KafkaTimeoutError):
+            return "no answer in time: a transaction holds its offset, most likely a dead worker's, or brokers are slow"
+        return explain(error)
+
+    def _tell(self, partition: int, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._told_at.get(partition, -_TELL_SECONDS) >= _TELL_SECONDS:
+            self._told_at[partition] = now
+            logger.warning(
+                "partition %d can't be restored yet: %s (docs/kafka.md, 'A partition that can't be restored')",
+                partition, reason,
+            )  # fmt: skip
+
+    def _committed(self, partition: int) -> int | None:
+        return self._consumer.committed_now(self._home(partition), _PENDING_SECONDS)
 
     # Writing
 
@@ -273,11 +274,16 @@ class KafkaTransport:
                 raise Fenced(f"{self.name} commits a batch of generation {batch.generation}: drop it, and all state")
             if not snapshots.keys() <= self._positions.keys():
                 raise ValueError(f"snapshots of partitions {sorted(snapshots)}, restored are {sorted(self._positions)}")
-            write = self._write_transaction if self._transactional else self._write_in_order
-            write(outputs, snapshots, self._offsets(batch, snapshots), membership)
+            messages, offsets = self._state_messages(snapshots), self._offsets(batch, snapshots)
+            if self._transactional:
+                self._committer.commit([*outputs, *messages], offsets, membership)
+            else:
+                self._write_in_order(outputs, messages, offsets, membership)
         except BaseException as error:
             self._reset()
-            self._abandon(error)
+            self._committer.discard(error)
+            if isinstance(error, _PRODUCER_FENCED) and self._settings.group_instance_id:
+                self._fenced_at = time.monotonic()
             if isinstance(error, kafka_errors.KafkaTimeoutError):
                 self._name_missing({message.topic for message in outputs} | {self._state})
             raise self._meaning(error) from error
@@ -301,88 +307,36 @@ class KafkaTransport:
 
     def abort(self, batch: Batch) -> None:
         """See ``Transport``."""
-        self._abandon(None)
         self._reset()
 
     def close(self) -> None:
-        """See ``Transport``. A static member stays in its group until its session ends, so that a restart is quick."""
+        """See ``Transport``; takes a few seconds where no broker answers.
+
+        A static member stays in its group until its session ends, so that a restart is quick.
+        """
         if self._closed:
             return
         self._closed = True
         for close in reversed(self._opened):
             with suppress(kafka_errors.KafkaError, OSError, RuntimeError):
                 close()
-        if self._producer is not None:
-            close_producer(self._producer, give_up=True)
-
-    def _write_transaction(
-        self,
-        outputs: Sequence[Message],
-        snapshots: Mapping[int, Mapping[str, bytes | None]],
-        offsets: Mapping[TopicPartition, OffsetAndMetadata],
-        membership: Any,
-    ) -> None:
-        producer = self._writer()
-        self._in_transaction = True
-        producer.begin_transaction()
-        self._send([*outputs, *self._state_messages(snapshots)])
-        if offsets:
-            self._settle(lambda manager: manager.send_offsets_to_transaction(dict(offsets), membership))
-        self._settle(lambda manager: manager.begin_commit())
-        self._in_transaction = False
-
-    def _settle(self, request: Callable[[Any], Any]) -> None:
-        """What the producer's own methods do, which wait without end: here for as long as a record may take."""
-        producer = self._writer()
-        result = request(producer._transaction_manager)
-        producer._sender.wakeup()
-        if not result.wait(timeout_ms=round(self._settings.request_timeout_seconds * 3000)):
-            raise kafka_errors.KafkaTimeoutError("the transaction's coordinator didn't answer in time")
 
     def _write_in_order(
-        self,
-        outputs: Sequence[Message],
-        snapshots: Mapping[int, Mapping[str, bytes | None]],
-        offsets: Mapping[TopicPartition, OffsetAndMetadata],
-        membership: Any,
+        self, outputs: Sequence[Message], snapshots: Sequence[Message], offsets: Offsets, membership: Any
     ) -> None:
-        self._writer()
-        self._send(outputs)
-        messages = self._state_messages(snapshots)
-        self._send([message for message in messages if message.key])
-        self._send([message for message in messages if not message.key])  # what is written last vouches for the rest
+        """At least once. What is written last vouches for the rest; nothing by one that knows it was put out."""
+        cameras = [message for message in snapshots if message.key]
+        for messages in (outputs, cameras, [message for message in snapshots if not message.key]):
+            self._check_membership(membership)
+            self._committer.send(messages)
         if offsets:
-            if self._consumer.group_metadata().generation_id != membership.generation_id:
-                raise kafka_errors.CommitFailedError("the group moved on since the poll")
+            self._check_membership(membership)
             self._consumer.commit(dict(offsets), timeout_ms=round(self._settings.request_timeout_seconds * 1000))
 
-    def _send(self, messages: Iterable[Message]) -> None:
-        producer = self._writer()
-        messages = list(messages)
-        self._check_room(producer, messages)
-        futures = [
-            producer.send(
-                message.topic,
-                # The client takes no record that has neither key nor value.
-                key=b"" if message.key is None and message.value is None else message.key,
-                value=message.value,
-                headers=list(message.headers),
-                partition=message.partition,
-                timestamp_ms=None if message.timestamp_us is None else message.timestamp_us // 1000,
-            )
-            for message in messages
-        ]
-        if futures:
-            producer.flush(timeout=self._settings.request_timeout_seconds * 3)
-        for future in futures:
-            if not future.succeeded():
-                raise future.exception or kafka_errors.KafkaTimeoutError("a record was not acknowledged in time")
-
-    def _check_room(self, producer: KafkaProducer, messages: Iterable[Message]) -> None:
-        """The client takes a partition that it hasn't heard of yet for a mistake of ours."""
-        for topic, partition in {(each.topic, each.partition) for each in messages if each.partition is not None}:
-            if partition not in producer.partitions_for(topic):
-                raise kafka_errors.UnknownTopicOrPartitionError(f"{topic}-{partition}")
+    def _check_membership(self, membership: Any) -> None:
+        now = self._consumer.group_metadata()
+        if (now.generation_id, now.member_id) != (membership.generation_id, membership.member_id):
+            raise kafka_errors.CommitFailedError("the group moved on since the poll")
 
     def _state_messages(self, snapshots: Mapping[int, Mapping[str, bytes | None]]) -> list[Message]:
         return [
@@ -392,25 +346,6 @@ class KafkaTransport:
         ]
 
     # When something failed
-
-    def _abandon(self, error: BaseException | None) -> None:
-        """End what was begun with nothing written: the producer is thrown away.
-
-        It isn't asked to abort. kafka-python 3.0.12 keeps offsets that the group refused, and commits them with the
-        next transaction; after a timeout it may wait for ever, or say that it aborted what the broker still holds open.
-        The next producer has the same transactional id, and by that the coordinator ends what this one left.
-        """
-        if self._producer is None or not (self._in_transaction or (error and not self._transactional)):
-            return
-        self._in_transaction = False
-        logger.info(
-            "the producer of %s is replaced: %s", self.name, explain(error) if error else "a batch was given up"
-        )
-        close_producer(self._producer, give_up=True)
-        self._producer = None
-        if self._settings.group_instance_id and isinstance(error, _PRODUCER_FENCED):
-            # A new producer of the same name would fence the rightful owner.
-            raise self._replaced() from error
 
     def _meaning(self, error: BaseException) -> BaseException:
         """What the caller has to do about an error of a commit."""
@@ -441,29 +376,22 @@ class KafkaTransport:
         homes = list(homes)
         if homes:
             self._consumer.pause(*homes)
-        with self._lock:
-            self._changes.append(("gained", frozenset(home.partition for home in homes)))
+        self._changes.append((True, frozenset(home.partition for home in homes)))
 
     def _on_lost(self, homes: Iterable[TopicPartition]) -> None:
-        with self._lock:
-            self._changes.append(("lost", frozenset(home.partition for home in homes)))
-
-    def _is_changing(self) -> bool:
-        with self._lock:
-            return bool(self._changes)
+        self._changes.append((False, frozenset(home.partition for home in homes)))
 
     def _catch_up(self) -> tuple[frozenset[int], frozenset[int]]:
         """What was lost and gained since the last poll."""
-        with self._lock:
-            changes, self._changes = self._changes, []
         lost: set[int] = set()
         gained: set[int] = set()
-        for kind, partitions in changes:
-            if kind == "lost":
+        while self._changes:
+            is_gain, partitions = self._changes.popleft()
+            if is_gain:
+                gained |= partitions
+            else:
                 lost |= partitions & self._known
                 gained -= partitions
-            else:
-                gained |= partitions
         assigned = {home.partition for home in self._consumer.assignment()}
         lost |= self._known - assigned
         gained = (gained | self._stale) & assigned
@@ -508,8 +436,8 @@ class KafkaTransport:
         settings = self._settings
         self._admin = open_admin(settings)
         self._opened.append(self._admin.close)
-        self._reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20, **_CURRENT))
-        self._ends = self._own(open_consumer(settings, group_id=None, isolation_level="read_uncommitted", **_CURRENT))
+        reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20, **RECENT))
+        self._snapshots = StateReader(reader, self._admin, self._state)
         self._consumer = self._own(
             open_consumer(
                 settings,
@@ -519,35 +447,19 @@ class KafkaTransport:
                 session_timeout_ms=round(settings.session_timeout_seconds * 1000),
                 heartbeat_interval_ms=round(min(settings.session_timeout_seconds * 250, 1000)),
                 max_poll_interval_ms=round(settings.max_poll_interval_seconds * 1000),
-                partition_assignment_strategy=[CooperativeStickyAssignor],
-                **_CURRENT,
+                partition_assignment_strategy=[Assignor],
+                **RECENT,
             )
         )
         with explained(f"subscribing to {self._frames}"):
             self._check_topic()
-            self._consumer.partitions_for_topic(self._frames)  # who leads a group without knowing this assigns nothing
             self._consumer.subscribe([self._frames], listener=_Listener(self._on_gained, self._on_lost))
+            # Who leads a group without knowing the topic's partitions assigns nothing.
+            self._consumer.learn(settings.request_timeout_seconds)
 
     def _own(self, consumer: Consumer) -> Consumer:
-        self._opened.append(lambda: consumer.close(autocommit=False))
+        self._opened.append(lambda: close_consumer(consumer))
         return consumer
-
-    def _writer(self) -> KafkaProducer:
-        """The producer, opened when it is first needed. Whatever one of the same id before it left open is aborted."""
-        if self._producer is None:
-            config: dict[str, Any] = {}
-            if self._transactional:
-                config["transactional_id"] = self._transactional_id
-                config["transaction_timeout_ms"] = round(self._settings.transaction_timeout_seconds * 1000)
-            self._producer = open_producer(self._settings, client_id=self.name, **_CURRENT, **config)
-            if self._transactional:
-                try:
-                    self._producer.init_transactions()
-                except BaseException:
-                    close_producer(self._producer, give_up=True)
-                    self._producer = None
-                    raise
-        return self._producer
 
     def _home(self, partition: int) -> TopicPartition:
         return TopicPartition(self._frames, partition)

@@ -23,7 +23,11 @@ _NOTES_OF_FORMAT_1 = frozenset(
 
 
 class BadSnapshot(FacelineError):
-    """A snapshot that can't be read: damaged, or of a newer version."""
+    """A snapshot that can't be read: damaged, or written by something else."""
+
+
+class UnknownFormat(FacelineError):
+    """A snapshot of another version of Faceline, whole as far as can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class PartitionState:
     first_offset: int = 0  # where this account began
     notes: Mapping[str, int] = field(default_factory=dict)  # what else was noted about frames
     num_partitions: int = 0  # of the topic when this account began; 0: not known
+    committed_offset: int | None = None  # where the group stood when this was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def dump_partition(state: PartitionState, version: int = FORMAT) -> bytes:
 
 
 def load_camera(data: bytes) -> tuple[CameraState, str]:
-    """The state and the digest it was made with. Raises ``BadSnapshot``."""
+    """The state and the digest it was made with. Raises ``BadSnapshot`` and ``UnknownFormat``."""
     envelope = _load(data)
     if envelope.camera is None:
         raise BadSnapshot("the snapshot holds no camera: it was written under a camera's key by something else")
@@ -74,7 +79,7 @@ def load_camera(data: bytes) -> tuple[CameraState, str]:
 
 
 def load_partition(data: bytes) -> PartitionState:
-    """A partition's own record. Raises ``BadSnapshot``."""
+    """A partition's own record. Raises ``BadSnapshot`` and ``UnknownFormat``."""
     envelope = _load(data)
     if envelope.partition is None:
         raise BadSnapshot("the snapshot holds no partition: it was written under the partition's key by something else")
@@ -94,7 +99,7 @@ def _load(data: bytes) -> _Envelope:
     try:
         version = msgspec.msgpack.decode(data, type=dict[str, Any])["format"]
         if version not in READABLE:
-            raise BadSnapshot(
+            raise UnknownFormat(
                 f"snapshot format {version} is none of {READABLE}: run the version of Faceline that wrote it"
             )
         return _decoder.decode(data)
