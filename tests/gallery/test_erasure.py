@@ -1,5 +1,7 @@
 """A deletion reaches every worker, and the receipt says so: against a real broker, the workers in the same thread."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -32,7 +34,10 @@ NUM_PARTITIONS = 2
 
 
 class Worker:
-    """A member of the group with a live gallery; ``turn`` is a turn of its loop."""
+    """A member of the group with a live gallery; ``turn`` is a turn of its loop, polls go on in a thread of its own.
+
+    Members of one thread would wait for each other in a rebalance.
+    """
 
     def __init__(self, settings: Settings, name: str, enrol: Engine) -> None:
         self.name = name
@@ -45,18 +50,32 @@ class Worker:
         assert self.consumer.partitions_for_topic(settings.topics.frames)
         self.consumer.subscribe([settings.topics.frames])
         self.writer = SingleWriter(settings.kafka)
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.poll)
+        self.thread.start()
+
+    def poll(self) -> None:
+        """Stay a member."""
+        while not self.stopped.is_set():
+            self.consumer.poll(100)
 
     def turn(self) -> None:
-        """Poll, look at the gallery, publish what was applied."""
-        self.consumer.poll(10)
+        """Look at the gallery, publish what was applied."""
         self.live.view(NOW)
         for message in self.live.acknowledgements(self.name):
             self.writer.write(message)
 
+    def leave(self) -> None:
+        """Be no member."""
+        self.stopped.set()
+        self.thread.join()
+        self.consumer.close()
+
     def close(self) -> None:
-        """Leave."""
-        for part in (self.source, self.writer, self.consumer):
-            part.close()
+        """Leave, and close all."""
+        self.leave()
+        self.source.close()
+        self.writer.close()
 
 
 Join = Callable[[str], Worker]
@@ -88,8 +107,8 @@ def join(settings: Settings, enrol: Engine) -> Iterator[Join]:
         workers.append(Worker(settings, name, enrol))
         for _ in range(round(PATIENCE_SECONDS / 0.1)):
             for worker in workers:
-                worker.consumer.poll(100)
                 worker.turn()
+            time.sleep(0.1)
             # A member in the middle of a rebalance can't leave: the broker answers it in order.
             shares = [len(worker.consumer.assignment()) for worker in workers]
             settled = all(shares) and sum(shares) == NUM_PARTITIONS
@@ -158,7 +177,7 @@ def test_a_worker_that_leaves_is_not_waited_for(settings: Settings, gallery: Top
     lively, leaving = join("pod-1"), join("pod-2")
 
     def turn(erasure: Erasure) -> None:
-        leaving.consumer.close()
+        leaving.leave()
         lively.source._look_at = 0.0
         lively.turn()
 

@@ -51,7 +51,7 @@ def work(settings: Settings) -> int:
         if problem := describe(admin, [topics.frames])[topics.frames].problem:
             raise NotAllowed(f"{topics.frames}: {problem}")
     with (
-        closing(open_consumer(settings.kafka, group_id=application)) as consumer,
+        closing(open_consumer(settings.kafka, group_id=application, session_timeout_ms=6000)) as consumer,
         closing(open_producer(settings.kafka, transactional_id=f"{application}-{uuid.uuid4().hex}")) as producer,
         explained("working"),
     ):

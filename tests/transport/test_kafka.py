@@ -23,14 +23,14 @@ pytestmark = pytest.mark.kafka
 class KafkaHarness:
     """Topics and a group of their own on a shared broker."""
 
-    num_random_steps = 40
+    num_random_steps = 24
     poll_seconds = 0.1
     patience_seconds = 90.0
 
     def __init__(self, settings: Settings) -> None:
-        # Members of one thread wait for each other in a rebalance: whoever isn't polled is put out after three seconds.
+        # Members of one thread wait for each other in a rebalance: whoever isn't polled is soon put out.
         quick = dict.fromkeys(("session", "transaction"), 2.0)
-        quick = {f"{name}_timeout_seconds": value for name, value in quick.items()} | {"max_poll_interval_seconds": 3.0}
+        quick = {f"{name}_timeout_seconds": value for name, value in quick.items()} | {"max_poll_interval_seconds": 2.5}
         self.settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=quick)})
         self.frames_topic, self.outputs_topic = settings.topics.frames, settings.topics.events
         topics.create(settings, partitions=NUM_PARTITIONS)
