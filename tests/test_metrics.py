@@ -14,6 +14,7 @@ from tests.clock import Clock
 from tests.steps import full_step, result
 from tests.test_messages import CONTEXT
 from worker.errors import Fenced
+from worker.gallery.source import SourceStatus
 from worker.metrics import MAX_CAMERAS, Metrics
 from worker.service import Step
 from worker.transport.log import PARTITION_KEY
@@ -64,7 +65,7 @@ def everything() -> Metrics:
     metrics.lag({0: 3})
     metrics.in_flight(2)
     metrics.snapshot("camera", 3000)
-    metrics.gallery_behind(0.2)
+    metrics.gallery(SourceStatus(7, 0.2, 1))
     metrics.erased(0.4)
     return metrics
 

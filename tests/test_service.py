@@ -20,7 +20,7 @@ from worker.errors import Retryable
 from worker.pipeline import CameraState, Models, Pipeline
 from worker.service import Service
 from worker.settings import Settings, load_settings
-from worker.transport.log import PARTITION_KEY, Message
+from worker.transport.log import PARTITION_KEY, Message, Snapshot
 from worker.transport.memory import MemoryBroker
 from worker.transport.state import PartitionState, dump_camera, dump_partition, load_partition
 from worker.types import EMBEDDING_SIZE, MICROSECONDS, FrameRef, GalleryView
@@ -345,3 +345,22 @@ def test_an_idle_camera_is_forgotten(hall: Hall) -> None:
     assert not worker.step(0.0).committed
     state = load_partition(hall.state()[b""] or b"")
     assert (state.next_offset, state.outcomes) == (1, {"processed": 1})
+
+
+def test_what_cannot_be_restored_holds_nobody_up(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore that takes long ends the turn's share of them; what failed waits behind the others."""
+    service, asked = hall.worker(), list[int]()
+    restore = service._transport.restore
+
+    def slow(partition: int) -> Snapshot | None:
+        asked.append(partition)
+        hall.clock.seconds += 2.0
+        return None if partition == 0 else restore(partition)
+
+    monkeypatch.setattr(service._transport, "restore", slow)
+    hall.produce("door", partition=1)
+    first, second, third = service.step(0.0), service.step(0.0), service.step(0.0)
+    assert asked == [0, 1, 0]
+    assert (first.waiting, first.working) == ({0, 1}, 0)
+    assert (second.waiting, second.working, list(second.restored)) == ({0}, 1, [1])
+    assert third.waiting == {0} and third.num_records == 1 and third.committed

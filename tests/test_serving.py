@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from worker.service import Step
-from worker.serving import _turn
+from worker.serving import _hindrance, _turn
 from worker.settings import ServiceSettings, Settings
 
 
@@ -49,3 +49,22 @@ def test_a_batch_waits_for_its_interval_only_where_work_does_not(delivery: str, 
     _turn(settings, room, room, None, room, room, fail_fast=False)
     assert len(room.pauses) == pauses
     assert all(4 < seconds <= 5 for seconds in room.pauses)
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (Step(), "joining"),
+        (Step(generation=1, gained=frozenset({0}), waiting=frozenset({0})), "restoring"),
+        (Step(generation=1, restored={0: 0.1}, working=1), "restoring"),
+        (Step(generation=1, waiting=frozenset({0, 1})), "none of its partitions can be restored"),
+        (Step(generation=1, waiting=frozenset({0}), working=1), None),
+        (Step(generation=1), None),
+        (Step(generation=1, working=2), None),
+        (Step(generation=1, committed=True, restored={0: 0.1}, working=1), None),
+    ],
+)
+def test_a_worker_is_ready_when_it_can_work(step: Step, reason: str | None) -> None:
+    """A spare one without partitions too; one that has just restored must show that it can commit or has nothing to."""
+    told = _hindrance(step)
+    assert told is None if reason is None else reason in (told or "")

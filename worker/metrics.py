@@ -24,6 +24,7 @@ from prometheus_client import (
 from worker import __version__
 
 if TYPE_CHECKING:
+    from worker.gallery.source import SourceStatus
     from worker.messages import ModelsMessage
     from worker.service import Step
 
@@ -278,6 +279,12 @@ class _State:
             "Age of what is known of the gallery's topic. Above 1: enrolments and erasures are not in force here yet.",
             registry=registry,
         )
+        self.passed_over = Gauge(
+            "faceline_gallery_passed_over_records",
+            "Records on the gallery's topic that this worker couldn't read. Above 0: the log says which and why; a key "
+            "is missing, or something else writes there.",
+            registry=registry,
+        )
         self.erasure = Histogram(
             "faceline_erasure_seconds",
             "From a person's erasure to its being in force on this worker. Above 1: see "
@@ -404,9 +411,10 @@ class Metrics:
         """A snapshot that was written; ``kind`` is ``camera`` or ``partition``."""
         self._delivery.snapshot.labels(kind).observe(num_bytes)
 
-    def gallery_behind(self, seconds: float) -> None:
-        """How old what is known of the gallery is."""
-        self._state.behind.set(seconds)
+    def gallery(self, status: "SourceStatus") -> None:
+        """How old what is known of the gallery is, and what of it can't be read."""
+        self._state.behind.set(status.behind_seconds)
+        self._state.passed_over.set(status.num_foreign)
 
     def erased(self, seconds: float) -> None:
         """An erasure took effect on this worker, so long after it was asked for."""

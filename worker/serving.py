@@ -69,7 +69,7 @@ class _Desk:
         lag = transport.lag()
         self.metrics.observe(step)
         self.metrics.lag(lag)
-        self.metrics.gallery_behind(gallery.status().behind_seconds)
+        self.metrics.gallery(gallery.status())
         for seconds in gallery.erasure_seconds():
             self.metrics.erased(seconds)
         self.log.write(step, step.generation, lag)

@@ -1,16 +1,19 @@
 """Records that the library's own consumer can't read, or goes round in for ever."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from kafka import TopicPartition, codec
+from kafka.errors import KafkaTimeoutError
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 from tests.commands.streams import Raw, write
 from worker.errors import Retryable
 from worker.settings import Settings
 from worker.transport.clients import explained, open_consumer
-from worker.transport.consumer import Consumer
+from worker.transport.consumer import Assignor, Consumer
 from worker.transport.log import Message
 from worker.transport.topics import create
 
@@ -70,3 +73,26 @@ def test_a_compression_that_is_not_installed(
             with pytest.raises(Retryable, match="have producers compress by gzip, lz4 or zstd"), explained("reading"):
                 taken(consumer, 1)
     assert len(taken(consumer, 3)) == 3
+
+
+def test_a_member_claims_what_it_owns() -> None:
+    """Not what it was last assigned, as the library's own does."""
+    assignor, home = Assignor(), TopicPartition("frames", 3)
+    assignor.on_assignment(ConsumerProtocolAssignment(1, [("frames", [3])], b""), 7)
+    assert assignor.metadata(["frames"]).owned_partitions == []
+    assignor.owned = lambda: [home]
+    (claimed,) = assignor.metadata(["frames"]).owned_partitions
+    assert (claimed.topic, claimed.partitions) == ("frames", [3])
+    assignor.owned = tuple
+    assert assignor.metadata(["frames"]).owned_partitions == []
+
+
+def test_a_question_that_ran_out_of_time_is_forgotten(kafka: Settings) -> None:
+    """Its answer, which may come later and be old by then, is given to nobody."""
+    create(kafka, partitions=1)
+    home = TopicPartition(kafka.topics.frames, 0)
+    with closing(open_consumer(kafka.kafka, group_id=kafka.service.application_id)) as consumer:
+        assert consumer.committed_now(home, 10.0) is None
+        with pytest.raises(KafkaTimeoutError):
+            consumer.committed_now(home, 0.0)
+        assert not consumer._coordinator._offset_fetch_futures

@@ -29,6 +29,7 @@ _OURS = {
     *("auto_offset_reset", "transactional_id", "enable_idempotence", "acks", "key_serializer", "value_serializer"),
     *("key_deserializer", "value_deserializer", "partition_assignment_strategy", "allow_auto_create_topics"),
 }
+_SECRET = {"sasl_plain_password": "sasl_password", "ssl_password": "ssl_key_password"}
 _FETCH_BYTES = 2**20  # of a partition at a time, so that partitions take turns; a larger record comes alone
 _CLOSE_SECONDS = 3.0
 _REFUSED = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSaslMechanismError)
@@ -262,6 +263,8 @@ def _options(specific: Mapping[str, Any], client: Any, settings: KafkaSettings) 
     known = set(client.DEFAULT_CONFIG)
     everything = known | set(KafkaConsumer.DEFAULT_CONFIG) | set(KafkaProducer.DEFAULT_CONFIG)
     for name in {**settings.options, **specific}:
+        if name in _SECRET:
+            raise InvalidSettings(f"kafka option {name} would be shown with the settings: set kafka.{_SECRET[name]}")
         if name in _OURS:
             raise InvalidSettings(f"kafka option {name} can't be set: the delivery guarantee rests on it")
         if name not in (known if name in specific else everything):
