@@ -6,11 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of
+from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of, table_console
 from worker.errors import InvalidSettings, Retryable
 from worker.messages import rfc3339
 from worker.reporting.words import plural, printable
@@ -79,7 +78,7 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
     elif not letters:
         print(f"no dead letters on {settings.topics.dead_letters}")
     else:
-        Console().print(_table(letters))
+        table_console().print(_table(letters))
     return 0
 
 
@@ -151,6 +150,8 @@ class _Selection:
 
 def _republish(options: argparse.Namespace, settings: Settings) -> int:
     selection = _Selection(_homes(options.offset), options.reason)
+    if options.to == settings.topics.frames:
+        print(f"to {options.to}: a camera that has sent newer frames since will find these late, and drops them")
     _check_target(options.to, settings)
     require_topic(settings.kafka, options.to)
     if options.dry_run:

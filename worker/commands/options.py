@@ -4,16 +4,20 @@ import argparse
 import json
 import logging
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from worker.errors import BadMessage, InvalidSettings
 from worker.settings import Settings, load_settings
 from worker.transport.codec import camera_from_key
 from worker.types import MICROSECONDS
 
+_PIPE_COLUMNS = 250
 _AGO = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -27,6 +31,11 @@ def settings_of(options: argparse.Namespace, **overrides: Any) -> Settings:
     """Settings with ``group__name=value`` overrides; None leaves a setting alone."""
     given = {name.replace("__", "."): value for name, value in overrides.items() if value is not None}
     return load_settings(options.config, given)
+
+
+def table_console() -> Console:
+    """For tables: as wide as the terminal; where nobody looks, as in a pipe, wide enough not to fold."""
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
 
 
 def print_json(value: object) -> None:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from worker.assemble import open_people
-from worker.commands.options import add_settings, print_json, settings_of
+from worker.commands.options import add_settings, print_json, settings_of, table_console
 from worker.gallery.records import PersonRecord
+from worker.reporting.words import plural
 from worker.settings import Settings
 
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(f"nobody is enrolled in {where}: start with 'faceline enroll PERSON PHOTO…'")
     if num_foreign:
-        text = f"faceline people: {num_foreign} records of {where} can't be read here: see docs/gallery.md"
+        text = f"faceline people: {plural(num_foreign, 'record')} of {where} can't be read here: see docs/gallery.md"
         print(text, file=sys.stderr)
     return 0
 
@@ -55,7 +55,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         mark = "[green]yes[/]" if row["matches_here"] else "[red]no[/]"
         cells = [row[k] for k in ("person_id", "name", "templates", "purposes", "tenant", "consent_time", "expires")]
         table.add_row(*(escape(", ".join(c) if isinstance(c, list) else str(c or "")) for c in cells), mark)
-    Console().print(table)
+    table_console().print(table)
 
 
 def _row(record: PersonRecord, settings: Settings) -> dict[str, Any]:

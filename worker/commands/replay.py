@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.assemble import Loaded, open_gallery, open_models, open_people
-from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of, time_or_ago
+from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of, table_console, time_or_ago
 from worker.errors import FacelineError, InvalidSettings
 from worker.replay import Listener, Replayed, frames_extent, published_extent, replay, verify
 from worker.reporting.comparison import as_json, print_findings
@@ -115,7 +115,7 @@ def _verify(
         print_json({"range": ranges, **counted, **as_json(findings)})
     else:
         _line(console, _summary(extent, done))
-        print_findings(findings, Console())
+        print_findings(findings, table_console())
     return 0 if findings.equal else 1
 
 

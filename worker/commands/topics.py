@@ -16,9 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
     add_settings(parser)
     parser.add_argument("action", choices=["create", "check", "rights"])
-    parser.add_argument(
-        "--partitions", type=int, default=6, metavar="N", help="of the frames' topic if it is missing (default 6)"
-    )
+    parser.add_argument("--partitions", type=int, metavar="N", help="of the frames' topic if it is missing (default 6)")
     parser.add_argument(
         "--replication", type=int, default=-1, metavar="N", help="copies of each (default: the broker's)"
     )
@@ -45,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 def _create(options: argparse.Namespace, settings: Settings) -> int:
     for name in ("partitions", "replication"):
         value = getattr(options, name)
-        if value < 1 and not (name == "replication" and value == -1):
+        if value is not None and value < 1 and not (name == "replication" and value == -1):
             raise InvalidSettings(f"--{name} {value} can't be had: expected 1 or more")
     done = create(settings, options.partitions, options.replication)
     print("\n".join(done or ["nothing to do: every topic is there"]))

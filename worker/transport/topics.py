@@ -24,6 +24,9 @@ class TopicSpec:
     config: dict[str, str] = field(default_factory=dict)
 
 
+_PARTITIONS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing about a topic that isn't as it should be; ``fatal``: workers can't run with it."""
@@ -56,8 +59,10 @@ def specs(settings: Settings, partitions: int = 6) -> tuple[TopicSpec, ...]:
     )
 
 
-def create(settings: Settings, partitions: int = 6, replication: int = -1) -> list[str]:
+def create(settings: Settings, partitions: int | None = None, replication: int = -1) -> list[str]:
     """Create what is missing, and give the topics of a worker as many partitions as the frames have.
+
+    ``partitions``: of the frames, 6 if not given; those that are there keep theirs, and a line says so.
 
     Returns one line for each thing done. Raises ``Retryable``.
     """
@@ -67,7 +72,9 @@ def create(settings: Settings, partitions: int = 6, replication: int = -1) -> li
         with explained("creating topics"):
             described = describe(admin, [spec.name for spec in specs(settings)])
             existing = {name: topic.num_partitions for name, topic in described.items() if topic.num_partitions}
-            wanted = existing.get(settings.topics.frames, partitions)
+            wanted = existing.get(frames := settings.topics.frames, partitions or _PARTITIONS)
+            if partitions not in (None, wanted):
+                done.append(f"{frames}: keeps its {wanted} partitions: see 'Add partitions' in docs/kafka.md")
             for spec in specs(settings, wanted):
                 number = spec.partitions or wanted
                 have = existing.get(spec.name)
