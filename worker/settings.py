@@ -52,6 +52,22 @@ class ModelSettings(_Group):
     )
 
 
+class EngineSettings(_Group):
+    """What computes the networks, and how exactly."""
+
+    kind: Literal["auto", "onnxruntime", "tensorrt"] = Field(
+        default="auto", description="auto: TensorRT where a usable NVIDIA GPU and its libraries are, else ONNX Runtime"
+    )
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32", description="int8: of the embedder; what else there is runs in the next better one"
+    )
+    cache_dir: Path = Field(default_factory=lambda: _cache_home() / "engines", description="compiled engines")
+    device: int = Field(default=0, ge=0, description="number of the GPU, as CUDA counts them")
+    max_frames: int = Field(default=8, ge=1, le=256, description="most frames of one size in one batch of the detector")
+    max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one batch of the embedder")
+    max_tracks: int = Field(default=256, ge=1, le=4096, description="most tracks in one batch of the recognizer")
+
+
 class GallerySettings(_Group):
     """Whom this worker may name, and how often it may be wrong."""
 
@@ -215,6 +231,7 @@ class Settings(BaseSettings):
     )
 
     models: ModelSettings = Field(default_factory=ModelSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
