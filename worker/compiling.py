@@ -25,7 +25,7 @@ from worker.engines.compile.profiles import (
 from worker.engines.gpu import Gpu
 from worker.engines.models import load, load_quantized, load_recognizer, manifests
 from worker.settings import Settings
-from worker.stages.embed import MAX_BATCH
+from worker.stages.align import CROP_SIZE
 from worker.stages.recognize import BATCH_TILE
 from worker.types import EMBEDDING_SIZE
 
@@ -137,7 +137,10 @@ def _of(name: str, progress: Callable[[str, str, int, int], None] | None) -> Pro
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A network as its file holds it; ``fed`` are the least and the most that the pipeline feeds in one call."""
+    """A network as its file holds it; ``fed`` are shapes that its engine must take whole.
+
+    The engine cuts larger batches into parts, so rows are counted once, and for the recognizer by the tile.
+    """
 
     model: bytes
     half_of: HalfOf
@@ -165,8 +168,7 @@ def _embedder(settings: Settings, precision: Precision) -> _Source:
     read = load_quantized if precision == "int8" else load
     return _Source(
         read(manifests()[EMBEDDER], settings.models.dir), "everything", embedder_spans(_limits(settings)),
-        tuple({"data": (number, 3, 112, 112)} for number in (1, MAX_BATCH)),
-        f"set engine.max_faces to {MAX_BATCH} or more",
+        ({"data": (1, 3, CROP_SIZE, CROP_SIZE)},), "give an embedder of aligned crops of that size",
     )  # fmt: skip
 
 

@@ -88,10 +88,10 @@ def _parse(trt: Any, definition: Any, logger: Any, model: bytes, network: str) -
     )
 
 
-def _parser_line(error: Any) -> str:
-    said = _first([error.desc()])
-    operator = error.node_operator()
-    return f"operator {operator} (node {error.node_name()!r}): {said}" if operator else said
+def _parser_line(complaint: Any) -> str:
+    said = _first([complaint.desc()])
+    operator = complaint.node_operator()
+    return f"operator {operator} (node {complaint.node_name()!r}): {said}" if operator else said
 
 
 def _add_profile(builder: Any, config: Any, profile: Profile, network: str) -> None:
@@ -123,7 +123,8 @@ def _aim_rtx(trt_rtx: Any, config: Any, compute_capability: ComputeCapability) -
 
 def rtx_targets(flavour: Flavour) -> list[ComputeCapability]:
     """The compute capabilities that TensorRT for RTX can build for, oldest first."""
-    found = (re.fullmatch(r"SM(\d+)(\d)", name) for name in flavour.module.ComputeCapability.__members__)
+    trt_rtx = flavour.module
+    found = (re.fullmatch(r"SM(\d+)(\d)", name) for name in trt_rtx.ComputeCapability.__members__)
     return sorted((int(match[1]), int(match[2])) for match in found if match)
 
 

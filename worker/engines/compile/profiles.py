@@ -1,6 +1,7 @@
 """Optimisation profiles: for which shapes an engine is built, and for which it is fastest. Pure.
 
-TensorRT refuses every shape outside of an engine's profile, so a profile must hold whatever the pipeline feeds.
+TensorRT refuses every shape outside of an engine's profile. Batches of more rows are cut by whoever runs the engine;
+all else that the pipeline feeds must lie within.
 """
 
 from collections.abc import Iterable, Mapping
@@ -117,9 +118,9 @@ def embedder_spans(limits: Limits) -> dict[str, Span]:
 
 
 def recognizer_spans(limits: Limits) -> dict[str, Span]:
-    """B tracks in whole tiles, so the most is rounded up to one."""
+    """B tracks; they come in whole tiles, so the most is rounded up to one."""
     most = _up(limits.max_tracks, limits.track_tile)
-    return {"B": Span(limits.track_tile, min(_USUAL_TILES * limits.track_tile, most), most)}
+    return {"B": Span(1, min(_USUAL_TILES * limits.track_tile, most), most)}
 
 
 def enrol_spans() -> dict[str, Span]:
