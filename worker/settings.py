@@ -278,6 +278,7 @@ class Settings(BaseSettings):
         decisive = {
             "pipeline": adapter.dump_python(self.pipeline_options(), mode="json"),
             "gallery": self.gallery.model_dump(mode="json", exclude={"dir"}),
+            "engine": self.engine.model_dump(mode="json", include={"precision"}),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
