@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.clock import Clock
 from tests.steps import full_step, result
 from tests.test_messages import CONTEXT
+from worker.engines.choice import Computing
 from worker.errors import Fenced
 from worker.metrics import MAX_CAMERAS, Metrics
 from worker.service import Step
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 HANDBOOK = ROOT / "docs" / "observability.md"
 EMPTY = Step()
 FRAMES, STATE = "frames", "state"
+COMPUTING = {model: Computing("onnxruntime-cpu", "fp32") for model in ("detector", "embedder", "recognizer")}
 
 
 def exposition(metrics: Metrics) -> str:
@@ -56,7 +58,7 @@ def by_label(metrics: Metrics, name: str, label: str) -> dict[str, float]:
 def everything() -> Metrics:
     """A worker on which every metric has a sample."""
     metrics = Metrics()
-    metrics.describe("exactly_once", CONTEXT.models)
+    metrics.describe("exactly_once", CONTEXT.models, COMPUTING)
     with metrics.stage("decode"):
         pass
     metrics.observe(full_step())
@@ -210,10 +212,11 @@ def test_gallery_and_tracks_are_what_the_last_step_said() -> None:
 def test_models_and_delivery_are_named() -> None:
     """One series a model."""
     metrics = Metrics()
-    metrics.describe("at_least_once", CONTEXT.models)
+    metrics.describe("at_least_once", CONTEXT.models, COMPUTING)
     digests = by_label(metrics, "faceline_model_info", "model")
     assert digests == {"detector": 1, "embedder": 1, "recognizer": 1}
-    assert value(metrics, "faceline_model_info", model="detector", digest="a" * 12) == 1
+    named = {"model": "detector", "digest": "a" * 12, "engine": "onnxruntime-cpu", "precision": "fp32"}
+    assert value(metrics, "faceline_model_info", **named) == 1
     assert value(metrics, "faceline_delivery_info", mode="at_least_once") == 1
 
 

@@ -24,6 +24,7 @@ from prometheus_client import (
 from worker import __version__
 
 if TYPE_CHECKING:
+    from worker.engines.choice import Computing
     from worker.messages import ModelsMessage
     from worker.service import Step
 
@@ -299,8 +300,8 @@ class _State:
         )
         self.models = Info(
             "faceline_model",
-            "Models in use, by the first digits of their digest. Two digests of one model outside a roll-out: "
-            "workers disagree on what a face is.",
+            "Models in use, by the first digits of their digest, and what computes them. Two digests, engines or "
+            "precisions of one model outside a roll-out: workers disagree on what a face is.",
             ["model"],
             registry=registry,
         )
@@ -408,11 +409,12 @@ class Metrics:
         """An erasure took effect on this worker, so long after it was asked for."""
         self._state.erasure.observe(max(0.0, seconds))
 
-    def describe(self, delivery: str, models: "ModelsMessage") -> None:
-        """Say once what this worker is."""
+    def describe(self, delivery: str, models: "ModelsMessage", computing: "Mapping[str, Computing]") -> None:
+        """Say once what this worker is; ``computing`` by model."""
         self._state.delivery.info({"mode": delivery})
         for model, digest in models.model_dump().items():
-            self._state.models.labels(model).info({"digest": digest})
+            by = computing[model]
+            self._state.models.labels(model).info({"digest": digest, "engine": by.engine, "precision": by.precision})
 
     def stage_cpu_seconds(self) -> dict[str, float]:
         """CPU seconds by stage so far."""

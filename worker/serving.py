@@ -91,7 +91,7 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
             extra={"delivery": settings.service.delivery, "port": server.port, "frames": settings.topics.frames},
         )  # fmt: skip
         loaded = open_models(settings)
-        desk.metrics.describe(settings.service.delivery, loaded.context.models)
+        desk.metrics.describe(settings.service.delivery, loaded.context.models, loaded.computing)
         _serve(settings, loaded, sealer, desk, stop, fail_fast)
         desk.health.draining("stopped")
     logger.info("stopped")

@@ -63,9 +63,16 @@ class EngineSettings(_Group):
     )
     cache_dir: Path = Field(default_factory=lambda: _cache_home() / "engines", description="compiled engines")
     device: int = Field(default=0, ge=0, description="number of the GPU, as CUDA counts them")
-    max_frames: int = Field(default=8, ge=1, le=256, description="most frames of one size in one batch of the detector")
-    max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one batch of the embedder")
-    max_tracks: int = Field(default=256, ge=1, le=4096, description="most tracks in one batch of the recognizer")
+    max_frames: int = Field(default=4, ge=1, le=256, description="most frames of one size in one run of the detector")
+    max_faces: int = Field(default=16, ge=1, le=1024, description="most faces in one run of the embedder")
+    max_tracks: int = Field(default=64, ge=1, le=4096, description="most tracks in one run of the recognizer")
+    fixed_batches: bool = Field(
+        default=True,
+        description="TensorRT: every run has the most rows, so that what a face gets doesn't hang on its batch",
+    )
+    max_graphs: int = Field(
+        default=16, ge=0, le=1024, description="TensorRT: most CUDA graphs a network, one a shape; 0: none"
+    )
 
 
 class GallerySettings(_Group):

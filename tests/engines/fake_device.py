@@ -1,7 +1,7 @@
 """A device in plain memory that computes by ONNX Runtime: everything above the GPU's page runs on it.
 
-It is stricter than a GPU: nothing runs before ``synchronize``, new memory is garbage, memory that was given back is gone,
-and a context that a graph holds must not be touched. Faults are asked for by its attributes.
+It is stricter than a GPU: nothing runs before ``synchronize``, new memory is garbage, memory that was given back is
+gone, and a context that a graph holds must not be touched. Faults are asked for by its attributes.
 """
 
 from collections.abc import Callable, Mapping

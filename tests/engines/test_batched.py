@@ -32,7 +32,7 @@ def limits(name: str, rows: int, model_case: Case) -> dict[str, tuple[int, ...]]
     ],
 )  # fmt: skip
 def harness(request: pytest.FixtureRequest, default_settings: Settings) -> Harness:
-    """One of the models on a device in plain memory, at most four tiles a run, recorded at the second run of a shape."""
+    """One of the models on a device in plain memory: at most four tiles a run, recorded at a shape's second run."""
     name, fixed = request.param
     try:
         model_case = case(name, default_settings)
@@ -158,9 +158,8 @@ def test_what_cannot_be_recorded_runs_by_steps(caplog: pytest.LogCaptureFixture)
         check(engine, device, 3)
     assert engine.num_graphs == 0
     assert device.calls.count("capture") == 1
-    assert [r.message for r in caplog.records] == [
-        "fake runs {'embedding': (16, 128)} without a recorded graph: the library says that these shapes can't be captured"
-    ]
+    (record,) = caplog.records
+    assert "runs {'embedding': (16, 128)} without a recorded graph: the library says" in record.message
 
 
 def test_working_memory_that_grows_drops_graphs() -> None:

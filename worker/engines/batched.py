@@ -110,7 +110,7 @@ class BatchedEngine:
         return len(self._recorded)
 
     def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        """Run once, in as many pieces as it takes; see ``Engine.run``. Raises ``EngineFailed`` where the device does."""
+        """Run once, in as many pieces as it takes; see ``Engine.run``. Raises ``EngineFailed`` too."""
         if self._closed is not None:
             raise ValueError(self._closed)
         num_rows = self._check(feeds)
@@ -253,7 +253,7 @@ class BatchedEngine:
             self._scratch, self._scratch_bytes = 0, 0
 
     def _reserve(self) -> _Buffers:
-        """Memory for the largest batch that there is memory for. Raises ``OutOfDeviceMemory`` where there is for none."""
+        """Memory for the largest batch for which there is any. Raises ``OutOfDeviceMemory`` where there is for none."""
         short: OutOfDeviceMemory | None = None
         for rows in halvings(self._rows):
             try:

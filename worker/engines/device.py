@@ -17,7 +17,7 @@ class OutOfDeviceMemory(Exception):
 
 
 class CannotCapture(Exception):
-    """This work can't be recorded; it runs as before when it is enqueued step by step."""
+    """Work can't be recorded; it runs as before when it is enqueued step by step."""
 
 
 class Context(Protocol):
@@ -77,7 +77,7 @@ class Device(Protocol):
         ...
 
     def pinned(self, num_bytes: int) -> NDArray:
-        """New page-locked host memory uint8 [num_bytes]; it lives as long as the device. Raises ``OutOfDeviceMemory``."""
+        """New page-locked memory of the host, uint8 [num_bytes], until ``close``. Raises ``OutOfDeviceMemory``."""
         ...
 
     def context(self) -> Context:

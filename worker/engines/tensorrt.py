@@ -116,7 +116,7 @@ class TensorRtDevice:
         """See ``Device``."""
         address = int(self.call(runtime.cudaHostAlloc, num_bytes, runtime.cudaHostAllocDefault))
         self._pinned.append(address)
-        return np.frombuffer((ctypes.c_uint8 * num_bytes).from_address(address), np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * num_bytes).from_address(address))
 
     def context(self) -> Context:
         """See ``Device``. It has no working memory of its own, so that all can share one."""
@@ -179,8 +179,10 @@ class TensorRtDevice:
         if self._stream is None:
             return
         runtime.cudaStreamSynchronize(self._stream)
-        for owned in (*self._graphs, *self._contexts):
-            owned.close()
+        for graph in self._graphs:
+            graph.close()
+        for context in self._contexts:
+            context.close()
         self._engine = self._runtime = None
         for address in self._memory:
             runtime.cudaFree(address)

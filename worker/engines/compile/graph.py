@@ -25,6 +25,11 @@ def declared_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
     return tuple(_spec(value) for value in model.graph.input if value.name not in weights)
 
 
+def declared_outputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """Outputs in the file's order."""
+    return tuple(_spec(value) for value in model.graph.output)
+
+
 def state_size(recognizer: bytes) -> int:
     """Length of a track's state. Raises ``ModelError`` where the recognizer doesn't fix it."""
     for spec in declared_inputs(parsed(recognizer, "recognizer")):

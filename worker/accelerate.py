@@ -1,0 +1,74 @@
+"""From settings to engines on a GPU: found, compiled or taken from the cache, opened. Imported where they were chosen.
+
+The recognizer's state stays on the host between batches: every commit writes it, and it is 4 KB a track.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from worker.compiling import Compiled, compile_networks, target_of
+from worker.engines.batched import BatchedEngine
+from worker.engines.choice import Computing
+from worker.engines.compile.flavour import Flavour, open_flavour
+from worker.engines.compile.graph import declared_inputs, declared_outputs, parsed
+from worker.engines.gpu import find_gpu
+from worker.engines.graphs import GraphPolicy
+from worker.settings import EngineSettings, Settings
+
+NETWORKS = ("detector", "embedder", "recognizer")
+"""What runs on the GPU. ``enrol``, the gallery's side, runs when the gallery changes: it stays on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerated:
+    """The three networks of the pipeline, and in which precision each computes."""
+
+    detector: BatchedEngine
+    embedder: BatchedEngine
+    recognizer: BatchedEngine
+    computing: dict[str, Computing]
+
+
+def described_gpu(settings: Settings) -> str:
+    """The GPU that ``engine.device`` names. Raises ``NoGpu`` and ``InvalidSettings``."""
+    return find_gpu(settings.engine.device).name
+
+
+def described_library() -> str:
+    """TensorRT and its version. Raises ``ModelError`` where it isn't installed, or too old."""
+    return open_flavour("tensorrt").label
+
+
+def open_accelerated(settings: Settings, flavour: Flavour | None = None) -> Accelerated:
+    """Open all; what isn't in the cache is compiled, which takes minutes. ``flavour``: default TensorRT.
+
+    Raises ``ModelError`` and ``InvalidSettings``; never less than all, and never another engine instead.
+    """
+    flavour = flavour or open_flavour("tensorrt")
+    target = target_of(flavour, find_gpu(settings.engine.device))
+    engines: dict[str, BatchedEngine] = {}
+    computing: dict[str, Computing] = {}
+    with ExitStack() as opened:
+        for compiled in compile_networks(settings, flavour, target, names=NETWORKS):
+            name = compiled.network.name
+            engines[name] = opened.enter_context(open_compiled(compiled, flavour, settings.engine))
+            computing[name] = Computing(engines[name].name, compiled.network.precision)
+        opened.pop_all()
+    return Accelerated(engines["detector"], engines["embedder"], engines["recognizer"], computing)
+
+
+def open_compiled(compiled: Compiled, flavour: Flavour, settings: EngineSettings) -> BatchedEngine:
+    """One network on the GPU. Raises ``ModelError``."""
+    from worker.engines.tensorrt import TensorRtDevice  # needs CUDA's bindings
+
+    network = compiled.network
+    graph = parsed(network.model, network.name)
+    rows = {"detector": settings.max_frames, "embedder": settings.max_faces, "recognizer": settings.max_tracks}
+    return BatchedEngine(
+        TensorRtDevice(flavour.module, compiled.cached.plan, network.name, number=settings.device),
+        declared_inputs(graph),
+        declared_outputs(graph),
+        rows.get(network.name, network.profile.inputs[0].most[0]),
+        fixed=settings.fixed_batches,
+        graphs=GraphPolicy(bound=settings.max_graphs),
+    )
