@@ -287,7 +287,7 @@ def test_no_person_track_or_event_is_a_label() -> None:
     labels = {label for family in text_string_to_metric_families(text) for s in family.samples for label in s.labels}
     assert labels == {
         *("outcome", "note", "camera", "kind", "status", "reason", "what", "stage", "partition", "le"),
-        *("version", "model", "digest", "mode", "python"),
+        *("version", "model", "digest", "engine", "precision", "mode", "python"),
     }
     for event in full_step().events:
         assert event.track_id not in text

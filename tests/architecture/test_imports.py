@@ -143,6 +143,14 @@ def few_know_the_kafka_client(module: Module) -> list[str]:
     return importing(module, "kafka", "confluent_kafka", "aiokafka")
 
 
+def few_know_the_gpu(module: Module) -> list[str]:
+    """CUDA and TensorRT are spoken to on their pages alone; those are imported where a GPU was chosen or asked for."""
+    if module.inside("worker.engines.tensorrt", "worker.engines.gpu", "worker.engines.compile"):
+        return []
+    found = importing(module, "cuda", "tensorrt", "tensorrt_rtx", "pynvml")
+    return found if module.inside("worker.accelerate") else found + importing(module, "worker.engines.tensorrt")
+
+
 def steps_are_pure(module: Module) -> list[str]:
     """Stages and pipeline call no clock, file, socket or randomness, nor import what gives them."""
     if not module.inside("worker.stages", "worker.pipeline"):
@@ -202,6 +210,11 @@ RULES: dict[Callable[[Module], list[str]], list[Module]] = {
         sample("worker.gallery.index", "from pydantic_settings import BaseSettings"),
     ],
     few_know_the_kafka_client: [sample("worker.service", "from confluent_kafka import Consumer")],
+    few_know_the_gpu: [
+        sample("worker.engines.batched", "from cuda.bindings import runtime"),
+        sample("worker.pipeline", "def f():\n    import tensorrt"),
+        sample("worker.assemble", "def f():\n    from worker.engines.tensorrt import TensorRtDevice"),
+    ],
     steps_are_pure: [
         sample("worker.stages.x", "def f():\n    return time.time_ns()"),
         sample("worker.stages.x", "import time"),
