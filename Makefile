@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help install install-demo demo check test test-fast bench broker chaos throughput soak schemas lock clean
+.PHONY: help install install-demo demo check test test-fast bench broker chaos throughput soak gpu-check schemas lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -66,6 +66,10 @@ throughput: install  ## measure rates, latencies, takeovers on a real broker, wr
 soak: install  ## 50,000 frames through one worker, its memory watched, write benchmarks/soak.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m tests.reliability.soak --frames 50000 --out benchmarks
+
+gpu-check: install  ## on a GPU host: compile, contract, parity, speed; write benchmarks/gpu.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.gpu.check --out benchmarks
 
 schemas: install  ## write schemas/ from the models
 	$(BIN)/faceline schemas --out schemas

@@ -71,7 +71,7 @@ def test_an_empty_file_is_no_error(file, text: str) -> None:
 
 
 GROUPS = (
-    "admit, decide, decode, detect, encryption, enrol, gallery, http, identify, kafka, log, models, sample, service, "
+    "admit, decide, decode, detect, encryption, engine, enrol, gallery, http, identify, kafka, log, models, sample, service, "
     "topics, track"
 )
 
@@ -198,6 +198,8 @@ def test_settings_are_frozen() -> None:
         ("models: {dir: /elsewhere}", False),  # models have digests of their own
         ("topics: {events: other}", False),
         ("service: {batch_frames: 1}", False),  # the promise: batching decides nothing
+        ("engine: {cache_dir: /elsewhere, device: 1, max_faces: 8, max_graphs: 0}", False),
+        ("engine: {precision: fp16}", True),  # which engine computes is added where it is known
         ("gallery: {fpir: 0.002}", True),
         ("gallery: {tenant: shop-7}", True),
         ("admit: {silence_seconds: 99}", True),

@@ -3,6 +3,7 @@
 The recognizer's state stays on the host between batches: every commit writes it, and it is 4 KB a track.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from worker.engines.batched import BatchedEngine
 from worker.engines.choice import Computing
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.graph import declared_inputs, declared_outputs, parsed
+from worker.engines.device import Device
 from worker.engines.gpu import find_gpu
 from worker.engines.graphs import GraphPolicy
 from worker.settings import EngineSettings, Settings
@@ -57,15 +59,20 @@ def open_accelerated(settings: Settings, flavour: Flavour | None = None) -> Acce
     return Accelerated(engines["detector"], engines["embedder"], engines["recognizer"], computing)
 
 
-def open_compiled(compiled: Compiled, flavour: Flavour, settings: EngineSettings) -> BatchedEngine:
-    """One network on the GPU. Raises ``ModelError``."""
+def open_compiled(
+    compiled: Compiled,
+    flavour: Flavour,
+    settings: EngineSettings,
+    wrap: Callable[[Device], Device] = lambda device: device,
+) -> BatchedEngine:
+    """One network on the GPU; ``wrap`` puts something around the device, to measure it. Raises ``ModelError``."""
     from worker.engines.tensorrt import TensorRtDevice  # needs CUDA's bindings
 
     network = compiled.network
     graph = parsed(network.model, network.name)
     rows = {"detector": settings.max_frames, "embedder": settings.max_faces, "recognizer": settings.max_tracks}
     return BatchedEngine(
-        TensorRtDevice(flavour.module, compiled.cached.plan, network.name, number=settings.device),
+        wrap(TensorRtDevice(flavour.module, compiled.cached.plan, network.name, number=settings.device)),
         declared_inputs(graph),
         declared_outputs(graph),
         rows.get(network.name, network.profile.inputs[0].most[0]),
