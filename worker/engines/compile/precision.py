@@ -64,6 +64,11 @@ def _everything(model: onnx.ModelProto) -> onnx.ModelProto:
         # Kept as a list of floats, as SFace's are, a weight takes the converter 25 times as long and twice the bytes.
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
+    inputs = {value.name for value in half.graph.input}
+    nodes = sorted(half.graph.node, key=lambda node: not inputs.issuperset(node.input))  # casts of inputs come last
+    del half.graph.node[:]
+    half.graph.node.extend(nodes)
+    onnx.checker.check_model(half)
     return half
 
 
