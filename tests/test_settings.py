@@ -71,8 +71,8 @@ def test_an_empty_file_is_no_error(file, text: str) -> None:
 
 
 GROUPS = (
-    "admit, decide, decode, detect, encryption, enrol, gallery, http, identify, kafka, log, models, sample, service, "
-    "topics, track"
+    "admit, decide, decode, detect, encryption, engine, enrol, gallery, http, identify, kafka, log, models, sample, "
+    "service, topics, track"
 )
 
 
@@ -207,6 +207,9 @@ def test_settings_are_frozen() -> None:
         ("identify: {enrolled_share: 0.4}", True),
         ("decide: {report_candidates: true}", True),
         ("decode: {max_pixels: 1000}", True),
+        ("engine: {precision: fp16}", True),
+        ("engine: {cache_dir: /elsewhere}", False),
+        ("engine: {max_faces: 32}", False),
     ],
 )
 def test_the_digest_names_what_decides(file, text: str, decisive: bool) -> None:

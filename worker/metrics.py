@@ -304,6 +304,15 @@ class _State:
             ["model"],
             registry=registry,
         )
+        self.engine_cache = Counter(
+            "faceline_engine_cache",
+            "Engines loaded at start, by result. hit: found compiled; built: compiled here, for which the log has the "
+            "reason. built at every start: engine.cache_dir isn't kept, or run 'faceline compile' beforehand.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("hit", "built"):
+            self.engine_cache.labels(result)
         self.delivery = Info(
             "faceline_delivery",
             "Delivery mode. at_least_once: subscribers must drop duplicates by event id.",
@@ -407,6 +416,10 @@ class Metrics:
     def erased(self, seconds: float) -> None:
         """An erasure took effect on this worker, so long after it was asked for."""
         self._state.erasure.observe(max(0.0, seconds))
+
+    def engine_cached(self, result: str) -> None:
+        """An engine was loaded; ``result`` is ``hit`` or ``built``, as the cache of engines tells."""
+        self._state.engine_cache.labels(result).inc()
 
     def describe(self, delivery: str, models: "ModelsMessage") -> None:
         """Say once what this worker is."""
