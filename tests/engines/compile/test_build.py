@@ -5,6 +5,7 @@ No engine is run here: that takes a GPU.
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -178,6 +179,18 @@ def test_tensorrt_builds_for_its_own_gpu(rtx: Flavour) -> None:
     """Naming another is refused, and the way to do it said."""
     with pytest.raises(InvalidSettings, match="builds for the GPU at hand alone"):
         build(Flavour("tensorrt", "11.4", rtx.module), relu(), SMALL, network="relu", compute_capability=ADA)
+
+
+def test_tensorrt_that_can_t_start(rtx: Flavour) -> None:
+    """TensorRT proper gives no builder where there is no driver: a stand-in, since its libraries aren't here."""
+
+    def no_builder(logger) -> None:
+        logger.log(rtx.module.ILogger.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    flavour = Flavour("tensorrt", "11.4", SimpleNamespace(ILogger=rtx.module.ILogger, Builder=no_builder))
+    with pytest.raises(ModelError, match=r"TensorRT 11\.4 can't start \(CUDA initialization failure with error: 35\)"):
+        build(flavour, relu(), SMALL, network="relu")
 
 
 def test_progress_is_told(rtx: Flavour) -> None:
