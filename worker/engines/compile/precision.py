@@ -4,7 +4,7 @@ fp32 is the graph as it is. fp16 is the same graph in half precision, inputs and
 graph with quantize and dequantize nodes, made elsewhere, and passes through.
 
 Of the recurrent networks only the matrix products become fp16. Frames count by a high power of their embedding's length
-and are summed up: with lengths of 18 the state reaches a million, and fp16 ends at 65,504.
+and are summed up, and fp16 ends at 65,504: halved altogether they gave NaN within 22 frames of lengths of 13.
 """
 
 from typing import Literal
