@@ -144,6 +144,7 @@ def test_engines_for_rtx_fit_a_compute_capability(rtx: Flavour) -> None:
     assert target_of(Flavour("tensorrt", "11.4", rtx.module), gpu) == Target("NVIDIA L4", (8, 9))
 
 
+@pytest.mark.slow
 def test_compiled_once(rtx: Flavour, tmp_path: Path) -> None:
     """All networks in the order of the pipeline, then all from the cache; another limit is another engine."""
     given = {"cache_dir": tmp_path, "precision": "fp16"}

@@ -217,12 +217,15 @@ def test_a_failed_build_leaves_nothing(cache: EngineCache) -> None:
 
 
 def test_a_crash_between_the_files_is_no_harm(cache: EngineCache) -> None:
-    """A new engine beside the note of the old one is not taken for it; what a killed writer left isn't looked at."""
+    """A new engine beside the note of the old one is not taken for it; what a killed writer left goes."""
     cache.get(KEY, Builder(b"old"))
     (engine,) = files(cache, ".engine")
     engine.write_bytes(b"new, and longer")
     engine.with_name(f"{engine.name}.1.part").write_bytes(b"half of")
+    foreign = engine.with_name("other-fp16-0123456789abcdef.engine.2.part")
+    foreign.write_bytes(b"being written")
     assert cache.get(KEY, Builder()).plan == PLAN
+    assert files(cache, ".part") == [foreign]
 
 
 WORKER = """

@@ -72,6 +72,7 @@ def test_the_embedder_is_half_as_large(default_settings: Settings) -> None:
     assert len(half) < 0.52 * len(model)
 
 
+@pytest.mark.slow
 def test_a_long_visit_stays_close(default_settings: Settings) -> None:
     """200 frames of sharp faces: templates and summary are those of float32.
 
