@@ -69,7 +69,7 @@ def test_a_worker_on_a_gpu(host: Host, default_settings: Settings, loaded: Loade
     """Chosen by itself; three networks there, the gallery's side here; ids of events are others than on the CPU."""
     opened = open_models(default_settings)
     assert (opened.choice.kind, opened.choice.reason) == ("tensorrt", "NVIDIA L4 and TensorRT 11.4 are there")
-    assert {one.engine for one in opened.computing.values()} == {"tensorrt-cuda"}
+    assert {(one.engine, one.cache) for one in opened.computing.values()} == {("tensorrt-cuda", "hit")}
     assert opened.enrol.name == "onnxruntime-cpu"
     assert (opened.models.detector_batch, opened.models.embedder_batch) == (2, 2)
     assert (loaded.models.detector_batch, loaded.choice.kind) == (1, "onnxruntime")

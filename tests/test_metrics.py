@@ -68,6 +68,7 @@ def everything() -> Metrics:
     metrics.snapshot("camera", 3000)
     metrics.gallery_behind(0.2)
     metrics.erased(0.4)
+    metrics.engine_cached("hit")
     return metrics
 
 
@@ -220,6 +221,27 @@ def test_models_and_delivery_are_named() -> None:
     assert value(metrics, "faceline_delivery_info", mode="at_least_once") == 1
 
 
+def test_compiled_engines_are_named_and_counted() -> None:
+    """What computes each, and whether it had to be built."""
+    metrics = Metrics()
+    computing = COMPUTING | {
+        "detector": Computing("tensorrt-cuda", "fp16", "hit"),
+        "embedder": Computing("tensorrt-cuda", "int8", "built"),
+    }
+    metrics.describe("exactly_once", CONTEXT.models, computing)
+    assert by_label(metrics, "faceline_model_info", "precision") == {"fp16": 1, "int8": 1, "fp32": 1}
+    assert by_label(metrics, "faceline_engine_cache_total", "result") == {"hit": 1, "built": 1}
+
+
+def test_engines_are_counted_by_where_they_came_from() -> None:
+    """Both results are there from the start, so that a rate can be had of the first."""
+    metrics = Metrics()
+    assert by_label(metrics, "faceline_engine_cache_total", "result") == {"hit": 0, "built": 0}
+    for come_by in ("hit", "built", "hit"):
+        metrics.engine_cached(come_by)
+    assert by_label(metrics, "faceline_engine_cache_total", "result") == {"hit": 2, "built": 1}
+
+
 def test_workers_of_one_process_share_nothing() -> None:
     """Each has its own registry, or the one it was given."""
     registry = CollectorRegistry()
@@ -287,7 +309,7 @@ def test_no_person_track_or_event_is_a_label() -> None:
     labels = {label for family in text_string_to_metric_families(text) for s in family.samples for label in s.labels}
     assert labels == {
         *("outcome", "note", "camera", "kind", "status", "reason", "what", "stage", "partition", "le"),
-        *("version", "model", "digest", "engine", "precision", "mode", "python"),
+        *("version", "model", "digest", "engine", "precision", "mode", "python", "result"),
     }
     for event in full_step().events:
         assert event.track_id not in text

@@ -54,7 +54,7 @@ def open_accelerated(settings: Settings, flavour: Flavour | None = None) -> Acce
         for compiled in compile_networks(settings, flavour, target, names=NETWORKS):
             name = compiled.network.name
             engines[name] = opened.enter_context(open_compiled(compiled, flavour, settings.engine))
-            computing[name] = Computing(engines[name].name, compiled.network.precision)
+            computing[name] = Computing(engines[name].name, compiled.network.precision, compiled.cached.result)
         opened.pop_all()
     return Accelerated(engines["detector"], engines["embedder"], engines["recognizer"], computing)
 
@@ -70,12 +70,11 @@ def open_compiled(
 
     network = compiled.network
     graph = parsed(network.model, network.name)
-    rows = {"detector": settings.max_frames, "embedder": settings.max_faces, "recognizer": settings.max_tracks}
     return BatchedEngine(
         wrap(TensorRtDevice(flavour.module, compiled.cached.plan, network.name, number=settings.device)),
         declared_inputs(graph),
         declared_outputs(graph),
-        rows.get(network.name, network.profile.inputs[0].most[0]),
+        network.profile.inputs[0].most[0],
         fixed=settings.fixed_batches,
         graphs=GraphPolicy(bound=settings.max_graphs),
     )

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests.broker.sockets import abandoned_sockets
 from tests.commands.conftest import Outcome, Run
+from worker.assemble import Loaded
 from worker.checkup import Check, Checkup, _bounded
+from worker.engines.choice import Choice
 from worker.settings import Settings
 from worker.transport.clients import open_consumer, open_producer
 from worker.transport.topics import create
@@ -56,6 +59,30 @@ def test_without_a_broker(faceline: Run) -> None:
     assert "enrol with" in text_of(done, "gallery")
     engines = next(check["details"] for check in done.json if check["name"] == "engine")
     assert engines["detector"] == engines["embedder"] == engines["recognizer"] == "onnxruntime-cpu"
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_engine_and_why(faceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, and by what the machine has; TensorRT that can't be had is a failure with the cure, not a skip."""
+    monkeypatch.setenv("FACELINE_ENGINE__KIND", "onnxruntime")
+    assert text_of(faceline("doctor", "--json"), "engine") == (
+        "onnxruntime-cpu in fp32: detector, embedder and recognizer ran; chosen since engine.kind says so"
+    )
+    monkeypatch.setenv("FACELINE_ENGINE__KIND", "tensorrt")
+    done = faceline("doctor", "--json")
+    assert done.code == 1 and states(done)["engine"] == "failed"
+    assert "engine.kind is tensorrt, and it can't be used: " in text_of(done, "engine")
+    assert "set engine.kind to onnxruntime" in text_of(done, "engine")
+
+
+def test_a_gpu_that_stands_idle_is_a_warning(
+    loaded: Loaded, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU without TensorRT: workers run, and it should be known."""
+    idle = replace(loaded, choice=Choice("onnxruntime", "NVIDIA L4 is there, but TensorRT isn't", idle_gpu=True))
+    monkeypatch.setattr("worker.checkup.open_models", lambda settings: idle)
+    engine = next(check for check in Checkup(default_settings).run() if check.name == "engine")
+    assert engine.state == "warning" and engine.text.endswith("chosen since NVIDIA L4 is there, but TensorRT isn't")
 
 
 @pytest.mark.usefixtures("loaded")

@@ -23,10 +23,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Computing:
-    """What computes one model, and in which precision."""
+    """What computes one model, and in which precision.
+
+    ``cache`` is ``hit`` or ``built`` where it was compiled: before, or at this start.
+    """
 
     engine: str
     precision: str
+    cache: str = ""
 
 
 def choose(kind: EngineKind, find_gpu: Callable[[], str], find_library: Callable[[], str]) -> Choice:

@@ -153,6 +153,10 @@ class EngineCache:
             "seconds": round(built.seconds, 3),
         }
         with self._explained("written"):
+            for left in self.folder.glob(
+                f"{self._path(key).stem}.*.part"
+            ):  # by a writer that was killed; the lock is ours
+                left.unlink(missing_ok=True)
             _replace(self._path(key), built.plan)
             _replace(self._note_path(key), json.dumps(note, indent=2).encode() + b"\n")
             folder = os.open(self.folder, os.O_RDONLY)

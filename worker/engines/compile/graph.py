@@ -38,6 +38,27 @@ def state_size(recognizer: bytes) -> int:
     raise ModelError("the recognizer has no input 'state' of a fixed size: train it again with 'faceline train'")
 
 
+def sort_nodes(model: onnx.ModelProto) -> None:
+    """Put every node after those that it takes from, as ONNX demands; otherwise the order stays. In place."""
+    waiting = list(model.graph.node)
+    made_here = {name for node in waiting for name in node.output}
+    there: set[str] = set()
+    ordered: list[onnx.NodeProto] = []
+    while waiting:
+        left = []
+        for node in waiting:
+            if all(name in there or name not in made_here for name in node.input):
+                there.update(node.output)
+                ordered.append(node)
+            else:
+                left.append(node)
+        if len(left) == len(waiting):
+            raise ModelError(f"the graph has a circle through {left[0].name!r}: give another model")
+        waiting = left
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+
+
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
