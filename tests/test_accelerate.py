@@ -1,6 +1,6 @@
 """From settings to engines on a GPU, with CUDA and TensorRT in plain memory under the GPU's page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,8 +52,9 @@ def host(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> Host:
     """Everything is compiled; a plan is the model itself."""
     made = Host(FakeRuntime())
 
-    def compiled(settings: Settings, *_: object, names: tuple[str, ...]) -> Iterator[Compiled]:
+    def compiled(settings: Settings, *_: object, names: tuple[str, ...], progress: Callable) -> Iterator[Compiled]:
         for name in names:
+            progress(name, "building", 1, 3)
             one = network(name, settings)
             plan = b"" if name in made.broken else one.model
             yield Compiled(one, None, Cached(plan, Path("x"), "hit", "", 1.0))
@@ -67,7 +68,9 @@ def host(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> Host:
 
 def test_a_worker_on_a_gpu(host: Host, default_settings: Settings, loaded: Loaded) -> None:
     """Chosen by itself; three networks there, the gallery's side here; ids of events are others than on the CPU."""
-    opened = open_models(default_settings)
+    told: list[str] = []
+    opened = open_models(default_settings, progress=told.append)
+    assert told == [f"compiling {name}: building, 1 of 3" for name in ("detector", "embedder", "recognizer")]
     assert (opened.choice.kind, opened.choice.reason) == ("tensorrt", "NVIDIA L4 and TensorRT 11.4 are there")
     assert {(one.engine, one.cache) for one in opened.computing.values()} == {("tensorrt-cuda", "hit")}
     assert opened.enrol.name == "onnxruntime-cpu"

@@ -41,17 +41,22 @@ def described_library() -> str:
     return open_flavour("tensorrt").label
 
 
-def open_accelerated(settings: Settings, flavour: Flavour | None = None) -> Accelerated:
-    """Open all; what isn't in the cache is compiled, which takes minutes. ``flavour``: default TensorRT.
+def open_accelerated(settings: Settings, progress: Callable[[str], None] = lambda text: None) -> Accelerated:
+    """Open all; what isn't in the cache is compiled, which takes minutes and is told to ``progress`` step by step.
 
-    Raises ``ModelError`` and ``InvalidSettings``; never less than all, and never another engine instead.
+    What ``progress`` raises ends it. Raises ``ModelError`` and ``InvalidSettings``; never less than all, and never
+    another engine instead.
     """
-    flavour = flavour or open_flavour("tensorrt")
+
+    def tell(network: str, phase: str, done: int, steps: int) -> None:
+        progress(f"compiling {network}: {phase}, {done} of {steps}")
+
+    flavour = open_flavour("tensorrt")
     target = target_of(flavour, find_gpu(settings.engine.device))
     engines: dict[str, BatchedEngine] = {}
     computing: dict[str, Computing] = {}
     with ExitStack() as opened:
-        for compiled in compile_networks(settings, flavour, target, names=NETWORKS):
+        for compiled in compile_networks(settings, flavour, target, names=NETWORKS, progress=tell):
             name = compiled.network.name
             engines[name] = opened.enter_context(open_compiled(compiled, flavour, settings.engine))
             computing[name] = Computing(engines[name].name, compiled.network.precision, compiled.cached.result)

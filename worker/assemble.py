@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from worker.engines.choice import Choice, Computing, EngineKind, choose
 from worker.engines.models import RecognizerModel, load, load_recognizer, manifests
@@ -21,6 +22,12 @@ DETECTOR, EMBEDDER = "yunet", "sface"
 
 logger = logging.getLogger(__name__)
 
+Progress: TypeAlias = Callable[[str], None]
+
+
+def _silent(text: str) -> None:
+    """Nobody is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -35,9 +42,10 @@ class Loaded:
     computing: Mapping[str, Computing]  # by detector, embedder, recognizer
 
 
-def open_models(settings: Settings, kind: EngineKind | None = None) -> Loaded:
+def open_models(settings: Settings, kind: EngineKind | None = None, progress: Progress = _silent) -> Loaded:
     """Load and check all models. ``kind``: instead of ``engine.kind``.
 
+    ``progress`` is told what takes minutes, in words for people: compiling. What it raises ends that.
     The engine is chosen once, by hardware where the kind is ``auto``; what fails after that isn't replaced by another.
     Raises ``ModelError`` and ``InvalidSettings`` with the command that cures it.
     """
@@ -47,8 +55,10 @@ def open_models(settings: Settings, kind: EngineKind | None = None) -> Loaded:
     choice = choose_engine(settings, kind or settings.engine.kind)
     level = logging.WARNING if choice.idle_gpu else logging.INFO
     logger.log(level, "engine %s, precision %s: %s", choice.kind, settings.engine.precision, choice.reason)
-    opener = _on_gpu if choice.kind == "tensorrt" else _on_cpu
-    models, computing = opener(settings, recognizer)
+    if choice.kind == "tensorrt":
+        models, computing = _on_gpu(settings, recognizer, progress)
+    else:
+        models, computing = _on_cpu(settings, recognizer)
     digests = (detector.sha256, embedder.sha256, recognizer.digest)
     engines = sorted({one.engine for one in computing.values()})
     everything = "\n".join((*digests, detector.rewrite, embedder.rewrite, *engines, settings.digest()))
@@ -90,11 +100,11 @@ def _on_cpu(settings: Settings, recognizer: RecognizerModel) -> tuple[Models, di
     return models, {name: Computing(engine.name, "fp32") for name, engine in engines.items()}
 
 
-def _on_gpu(settings: Settings, recognizer: RecognizerModel) -> tuple[Models, dict[str, Computing]]:
+def _on_gpu(settings: Settings, recognizer: RecognizerModel, progress: Progress) -> tuple[Models, dict[str, Computing]]:
     """Frames of one size go together, whatever camera they are of."""
     from worker.accelerate import open_accelerated
 
-    opened = open_accelerated(settings)
+    opened = open_accelerated(settings, progress)
     models = Models(
         detector=opened.detector,
         embedder=opened.embedder,

@@ -276,6 +276,14 @@ def doubling() -> bytes:
     return model.SerializeToString()
 
 
+def test_an_engine_of_another_model_is_refused() -> None:
+    """Its inputs have other names: nothing is fed to it, and the device is given back."""
+    device = FakeDevice(doubling(), {"x": (4, 8)})
+    with pytest.raises(ModelError, match=r"the engine takes \['x'\], its model \['embedding'\]: run 'faceline compile"):
+        BatchedEngine(device, enrol_device().inputs, device.engine.outputs, 4)
+    assert device.closed
+
+
 def test_unequal_rows_and_none_are_refused(default_settings: Settings) -> None:
     """Two inputs of different lengths have no rows in common."""
     content = case("recognizer", default_settings)

@@ -100,7 +100,7 @@ def test_what_was_chosen_does_not_fall_back(default_settings: Settings, monkeypa
     """A GPU is there and chosen; its engines then can't be opened: the worker doesn't start on the CPU instead."""
     monkeypatch.setattr(accelerate, "described_gpu", lambda settings: "NVIDIA L4")
     monkeypatch.setattr(accelerate, "described_library", lambda: "TensorRT 11.4")
-    monkeypatch.setattr(accelerate, "open_accelerated", lambda settings: missing("the engine can't be loaded")())
+    monkeypatch.setattr(accelerate, "open_accelerated", lambda *_: missing("the engine can't be loaded")())
     with pytest.raises(ModelError, match="the engine can't be loaded"):
         open_models(default_settings)
 

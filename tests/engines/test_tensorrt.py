@@ -84,6 +84,7 @@ def test_everything_is_given_back(cuda: FakeRuntime, device: TensorRtDevice) -> 
     for rows in (1, 2, 4, 1, 1):
         engine.run({"embedding": embeddings(rows)})
     assert cuda.blocks
+    assert len(device.owned) == 3, "the context for steps, a graph and its context: what was evicted is gone"
     engine.close()
     assert not cuda.blocks
     assert not cuda.handles
@@ -194,6 +195,17 @@ def test_what_cannot_be_captured_runs_by_steps(
     assert not cuda.handles
 
 
+def test_a_profile_for_one_context_leaves_no_graphs(device: TensorRtDevice, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a second context can't have the profile, runs stay step by step; without it for the first nothing runs."""
+    engine = opened(device, GraphPolicy(after=1))
+    device._trt.refuses.add("set_optimization_profile_async")
+    assert engine.run({"embedding": embeddings(3)})["template"].shape == (3, 128)
+    assert engine.num_graphs == 0 and "without a recorded graph: the engine's profile can't be" in caplog.text
+    engine._context.close()
+    with pytest.raises(EngineFailed, match="profile can't be chosen on GPU 0"):
+        device.context()
+
+
 def test_the_library_may_refuse_a_capture(device: TensorRtDevice) -> None:
     """TensorRT for RTX says so beforehand."""
     context = device.context()
@@ -269,7 +281,7 @@ def test_every_name_of_cuda_exists() -> None:
     ("owners", "kind"),
     [
         (("self._engine", "device._engine"), "ICudaEngine"),
-        (("self.raw", "cast('_TensorRtContext', context).raw"), "IExecutionContext"),
+        (("raw", "self.raw", "cast('_TensorRtContext', context).raw"), "IExecutionContext"),
         (("self._runtime",), "Runtime"),
         (("trt.ILogger",), "ILogger"),
         (("self._trt.ExecutionContextAllocationStrategy",), "ExecutionContextAllocationStrategy"),

@@ -65,6 +65,12 @@ class BatchedEngine:
         self._device = device
         self._inputs, self._outputs = inputs, outputs
         self._least, self._limits = device.least(), device.limits()
+        names = [spec.name for spec in inputs]
+        if sorted(self._limits) != sorted(names):
+            device.close()
+            raise ModelError(
+                f"the engine takes {sorted(self._limits)}, its model {sorted(names)}: run 'faceline compile --force'"
+            )
         self._rows = min(max_rows, *(self._limits[spec.name][0] for spec in inputs))
         self._fixed = fixed
         self._policy = graphs or GraphPolicy()

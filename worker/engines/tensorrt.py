@@ -36,14 +36,13 @@ class TensorRtDevice:
         self._number = number
         self._memory: set[int] = set()
         self._pinned: list[int] = []
-        self._contexts: list[_TensorRtContext] = []
-        self._graphs: list[_CudaGraph] = []
+        self.owned: set[_TensorRtContext | _CudaGraph] = set()  # what isn't closed yet
         self._stream: Any = None
         self._engine: Any = None
         try:
-            # Waiting for the GPU must not spin: the cores are for decoding.
-            runtime.cudaSetDeviceFlags(runtime.cudaDeviceScheduleBlockingSync)
             self.call(runtime.cudaSetDevice, number)
+            # Waiting for the GPU must not spin: the cores are for decoding. Where it can't be had, it spins.
+            runtime.cudaSetDeviceFlags(runtime.cudaDeviceScheduleBlockingSync)
             self._stream = self.call(runtime.cudaStreamCreateWithFlags, runtime.cudaStreamNonBlocking)
         except (EngineFailed, OutOfDeviceMemory) as error:
             raise ModelError(f"{error}: run 'faceline doctor', or set engine.kind to onnxruntime") from error
@@ -124,9 +123,11 @@ class TensorRtDevice:
         raw = self._engine.create_execution_context(strategy)
         if raw is None:
             raise OutOfDeviceMemory(f"no execution context on GPU {self._number}: {self.said()}")
-        context = _TensorRtContext(self, raw)
-        self._contexts.append(context)
-        return context
+        if not raw.set_optimization_profile_async(0, int(self._stream)):
+            problem = f"the engine's profile can't be chosen on GPU {self._number}: {self.said()}"
+            # TensorRT before 10 lets one context have a profile: then there is none for a graph.
+            raise CannotCapture(problem) if self.owned else EngineFailed(problem)
+        return _TensorRtContext(self, raw)
 
     def copy_in(self, address: int, host: NDArray) -> None:
         """See ``Device``."""
@@ -156,14 +157,13 @@ class TensorRtDevice:
         try:
             recorded = self.call(runtime.cudaStreamEndCapture, self._stream)
             try:
-                graph = _CudaGraph(self.call(runtime.cudaGraphInstantiate, recorded, 0))
+                graph = _CudaGraph(self, self.call(runtime.cudaGraphInstantiate, recorded, 0))
             finally:
                 runtime.cudaGraphDestroy(recorded)
         except EngineFailed as error:
             failure = failure or error
         if failure is not None:
             raise CannotCapture(str(failure)) from failure
-        self._graphs.append(graph)
         return graph
 
     def launch(self, graph: Graph) -> None:
@@ -179,10 +179,8 @@ class TensorRtDevice:
         if self._stream is None:
             return
         runtime.cudaStreamSynchronize(self._stream)
-        for graph in self._graphs:
-            graph.close()
-        for context in self._contexts:
-            context.close()
+        for one in sorted(self.owned, key=lambda one: isinstance(one, _TensorRtContext)):  # graphs hold contexts
+            one.close()
         self._engine = self._runtime = None
         for address in self._memory:
             runtime.cudaFree(address)
@@ -190,7 +188,6 @@ class TensorRtDevice:
             runtime.cudaFreeHost(address)
         runtime.cudaStreamDestroy(self._stream)
         self._memory, self._pinned, self._stream = set(), [], None
-        self._graphs, self._contexts = [], []
 
 
 class _TensorRtContext:
@@ -200,6 +197,7 @@ class _TensorRtContext:
         self.raw = raw
         self._device = device
         self._outputs = device.outputs()
+        device.owned.add(self)
 
     def shape(self, inputs: Shapes) -> Shapes:
         for name, shape in inputs.items():
@@ -224,18 +222,22 @@ class _TensorRtContext:
 
     def close(self) -> None:
         self.raw = None
+        self._device.owned.discard(self)
 
 
 class _CudaGraph:
     """An instantiated graph."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, device: TensorRtDevice, raw: Any) -> None:
         self.raw = raw
+        self._device = device
+        device.owned.add(self)
 
     def close(self) -> None:
         if self.raw is not None:
             runtime.cudaGraphExecDestroy(self.raw)
             self.raw = None
+            self._device.owned.discard(self)
 
 
 def _listener(trt: Any) -> Any:
