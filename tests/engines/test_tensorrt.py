@@ -175,6 +175,15 @@ def test_refused_shapes_and_addresses_stop(device: TensorRtDevice) -> None:
         context.bind({"embedding": 256}, 256, 1 << 20)
 
 
+def test_unknown_working_memory_is_taken_for_the_most(device: TensorRtDevice) -> None:
+    """0 is how the library tells an error there: no run with none."""
+    context = device.context()
+    context.shape({"embedding": (3, 128)})
+    assert context.scratch_bytes() == 3 * 4096
+    device._trt.refuses.add("update_device_memory_size_for_shapes")
+    assert context.scratch_bytes() == 123_456
+
+
 @pytest.mark.parametrize("function", ["cudaStreamEndCapture", "cudaGraphInstantiate"])
 def test_what_cannot_be_captured_runs_by_steps(
     cuda: FakeRuntime, device: TensorRtDevice, function: str, caplog: pytest.LogCaptureFixture

@@ -100,6 +100,10 @@ class TensorRtDevice:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         return [name for name in names if self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.OUTPUT]
 
+    def most_scratch_bytes(self) -> int:
+        """Working memory for the largest shapes."""
+        return int(self._engine.get_device_memory_size_for_profile_v2(0))
+
     def alloc(self, num_bytes: int) -> int:
         """See ``Device``."""
         address = int(self.call(runtime.cudaMalloc, num_bytes))
@@ -212,7 +216,8 @@ class _TensorRtContext:
         return {name: tuple(self.raw.get_tensor_shape(name)) for name in self._outputs}
 
     def scratch_bytes(self) -> int:
-        return int(self.raw.update_device_memory_size_for_shapes())
+        # 0 also stands for an error: then as much as the largest shapes take.
+        return int(self.raw.update_device_memory_size_for_shapes()) or self._device.most_scratch_bytes()
 
     def bind(self, addresses: Any, scratch: int, scratch_bytes: int) -> None:
         self.raw.set_device_memory(scratch, scratch_bytes)
