@@ -12,8 +12,8 @@ import pytest
 import worker
 from tests.engines.compile.real_names import rtx_names, tensorrt_names
 
-ROOT = Path(worker.__file__).parent
-BUILD = ROOT / "engines" / "compile" / "build.py"
+ENGINES = Path(worker.__file__).parent / "engines"
+BUILD = ENGINES / "compile" / "build.py"
 
 CLASSES = {
     "builder": "Builder",
@@ -25,6 +25,11 @@ CLASSES = {
     "plan": "IHostMemory",
 }
 """What ``build.py`` calls its objects of TensorRT's classes."""
+
+RUNTIME_CLASSES = {"_runtime": "Runtime", "_engine": "ICudaEngine", "raw": "IExecutionContext"}
+"""The same for attributes in ``tensorrt.py``, which runs engines."""
+
+OBJECTS = {BUILD: CLASSES, ENGINES / "tensorrt.py": RUNTIME_CLASSES}
 
 Use = tuple[str, str]
 """Class (empty for the module) and name in it."""
@@ -50,14 +55,20 @@ def _use(node: ast.Attribute, classes: dict[str, str]) -> Use | None:
     if _is_module(node.value):
         return "", node.attr
     if isinstance(node.value, ast.Attribute) and _is_module(node.value.value):
+        if node.value.attr.startswith("__"):  # text, as of trt.__name__
+            return None
         return node.value.attr, node.attr
-    if isinstance(node.value, ast.Name) and node.value.id in classes:
-        return classes[node.value.id], node.attr
-    return None
+    holder = _name(node.value)
+    return (classes[holder], node.attr) if holder in classes else None
 
 
 def _is_module(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id in ("trt", "trt_rtx")
+    return _name(node) in ("trt", "trt_rtx", "_trt")
+
+
+def _name(node: ast.AST) -> str:
+    """Of a variable, or of an attribute of one, as ``_trt`` in ``self._trt``."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _methods(node: ast.ClassDef) -> list[str]:
@@ -83,10 +94,10 @@ def rtx_module() -> dict:
 
 @pytest.fixture(scope="module")
 def used() -> list[tuple[bool, Use]]:
-    """By every module of the engines; what ``build.py`` calls its objects means nothing elsewhere."""
+    """By every module of the engines; what one calls its objects means nothing in another."""
     found = []
-    for path in sorted((ROOT / "engines").rglob("*.py")):
-        found += uses(ast.parse(path.read_text("utf-8")), CLASSES if path == BUILD else {})
+    for path in sorted(ENGINES.rglob("*.py")):
+        found += uses(ast.parse(path.read_text("utf-8")), OBJECTS.get(path, {}))
     return found
 
 
@@ -118,6 +129,10 @@ def test_what_rtx_alone_has_is_apart(used: list[tuple[bool, Use]], tensorrt: dic
     old = ast.parse("def f(trt, config):\n    config.set_flag(trt.BuilderFlag.FP16)\n    config.max_workspace_size = 1")
     found = {use for _, use in uses(old, CLASSES)}
     assert missing(found, tensorrt) == {("BuilderFlag", "FP16"), ("IBuilderConfig", "max_workspace_size")}
+    old = ast.parse("def f(self):\n    self._trt.TensorIOMode.INPUT\n    self._engine.get_binding_shape(0)")
+    found = {use for _, use in uses(old, RUNTIME_CLASSES)}
+    assert ("TensorIOMode", "INPUT") in found
+    assert missing(found, tensorrt) == {("ICudaEngine", "get_binding_shape")}
 
 
 def test_objects_are_of_the_classes_named(tensorrt: dict) -> None:
