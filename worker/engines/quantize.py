@@ -68,7 +68,9 @@ def quantize(model: bytes, calibration: Calibration) -> bytes:
     """
     folded = _fold(onnx.load_from_string(model))
     layers = _layers(folded)
-    widths = {layer.output[0]: numpy_helper.to_array(_weights(folded)[layer.input[1]]).shape[0] for layer in layers[:-1]}
+    widths = {
+        layer.output[0]: numpy_helper.to_array(_weights(folded)[layer.input[1]]).shape[0] for layer in layers[:-1]
+    }
     if {name: len(values) for name, values in calibration.channels.items()} != widths:
         raise ModelError("the calibration is of another network than the prepared model: make it anew with 'make int8'")
     ranges = _equalize(folded, layers, calibration)
