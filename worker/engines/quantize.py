@@ -4,12 +4,13 @@ Activations and weights are symmetric, weights have a scale a channel, biases st
 take that. The network is a chain of convolutions with few channels in common scale, and one scale a tensor would leave
 most channels a few steps of resolution. So channels are equalized first (Nagel et al., "Data-Free Quantization Through
 Weight Equalization and Bias Correction", 2019): PReLU keeps a positive factor a channel, so it moves from one
-convolution's outputs into the next one's weights, and the network computes what it did. Nothing but the largest value of
-each channel is taken from the crops.
+convolution's outputs into the next one's weights, and the network computes what it did. Nothing but the largest value
+of each channel is taken from the crops.
 """
 
 import logging
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -52,7 +53,7 @@ def calibrate(model: bytes, crops_bgr: Image) -> Calibration:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(folded.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    largest = {name: np.float32(0) for name in (*before, *after)}
+    largest: dict[str, NDArray] = {name: np.zeros(1, np.float32) for name in (*before, *after)}
     for start in range(0, len(crops_bgr), _MAX_BATCH):
         batch = crops_bgr[start : start + _MAX_BATCH, ..., ::-1].transpose(0, 3, 1, 2)
         found = session.run(list(largest), {"data": np.ascontiguousarray(batch, np.float32)})
@@ -168,7 +169,7 @@ def _equalize(folded: onnx.ModelProto, layers: list[NodeProto], calibration: Cal
     weights = {name: numpy_helper.to_array(tensor) for name, tensor in _weights(folded).items()}
     afters = list(calibration.activated.values())
     ranges: dict[str, float] = {}
-    for position, (layer, following) in enumerate(zip(layers, layers[1:], strict=False)):
+    for position, (layer, following) in enumerate(pairwise(layers)):
         largest = np.array(calibration.channels[layer.output[0]])
         floored = np.maximum(largest, _QUIETEST * largest.max())
         scale = floored / floored.max()
@@ -209,7 +210,7 @@ def _bend_by_maximum(folded: onnx.ModelProto) -> None:
 
 
 def _add_last_bias_apart(folded: onnx.ModelProto) -> None:
-    """The Gemm's bias behind it: ONNX Runtime has an integer kernel with a float result for a Gemm without bias only."""
+    """The Gemm's bias behind it: with a float result ONNX Runtime has an integer kernel where none is in it."""
     gemm = folded.graph.node[-1]
     bias, result = gemm.input.pop(2), gemm.output[0]
     gemm.output[0] = f"{result}_unbiased"

@@ -36,7 +36,7 @@ def calibration_crops(folder: Path, detector: Engine, num_people: int = NUM_PEOP
     chosen = np.random.default_rng(seed).permutation(split_people(names)["train"])[:num_people]
     crops: list[Image] = []
     for person in chosen:
-        file = sorted((folder / names[person]).glob("*.jpg"))[0]
+        file = min((folder / names[person]).glob("*.jpg"))
         crop = largest_central_face(cv2.imread(str(file), cv2.IMREAD_COLOR), detector)
         if crop is not None:
             rng = np.random.default_rng(zlib.crc32(file.name.encode()))

@@ -1,4 +1,7 @@
-"""Verification metrics as pure functions on arrays of scores. A comparison is accepted where its score is above the threshold."""
+"""Verification metrics as pure functions on arrays of scores.
+
+A comparison is accepted where its score is above the threshold.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,8 @@
-"""The accuracy guard: does a cheaper precision still tell people apart? ``python -m worker.evaluation.precision --help``.
+"""The accuracy guard: does a cheaper precision still tell people apart? ``python -m worker.evaluation.precision``.
 
-Verification on people who trained nothing and calibrated nothing. The conversion fails (exit code 1) where a drop of the
-true accept rate at FAR 1e-3 is surely above 0.1 point: where the whole interval of a paired bootstrap over identities is.
+Verification on people who trained nothing and calibrated nothing. The conversion fails (exit code 1) where a drop of
+the true accept rate at FAR 1e-3 is surely above 0.1 point: where the whole interval of a paired bootstrap over
+identities lies above it.
 """
 
 import argparse
@@ -97,7 +98,7 @@ def on_footage(
 def embed_unseen(
     folder: Path, cache: Path, settings: Settings, tell: Callable[[str], None], num_people: int | None = None
 ) -> dict[str, EmbeddedFaces]:
-    """By precision, the people of the test and development parts: no recognizer was trained on them, nor int8 calibrated."""
+    """By precision, the people of the test and development parts: nothing was trained or calibrated on their photos."""
     names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
     parts = split_people(names)
     only = {names[number] for part in ("test", "development") for number in parts[part][:num_people]}
@@ -105,9 +106,7 @@ def embed_unseen(
     for precision in PRECISIONS:
         tell(f"embedding {len(only)} people in {precision}")
         faces[precision] = embedded(folder, precision, only, cache, settings)
-        assert np.array_equal(faces[precision].person, faces[PRECISIONS[0]].person), (
-            "the same photos in every precision"
-        )
+        assert np.array_equal(faces[precision].person, faces[REFERENCE].person), "the same photos in every precision"
     return faces
 
 
@@ -142,8 +141,8 @@ def main() -> int:
     for result in failed:
         assert result.drop is not None, "only what was compared can fail"
         tell(
-            f"{result.precision} on {result.protocol}: TAR at FAR {FAR:g} is {100 * result.drop.value:.2f} points below "
-            f"{REFERENCE} [{100 * result.drop.low:.2f}, {100 * result.drop.high:.2f}], more than "
+            f"{result.precision} on {result.protocol}: TAR at FAR {FAR:g} is {100 * result.drop.value:.2f} points "
+            f"below {REFERENCE} [{100 * result.drop.low:.2f}, {100 * result.drop.high:.2f}], more than "
             f"{100 * TOLERATED:g} is not tolerated: calibrate anew, or leave more layers in float"
         )
     return 1 if failed else 0

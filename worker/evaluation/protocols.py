@@ -1,4 +1,4 @@
-"""Who is compared with whom: photos, poor photos, tracks of eight frames. Identities are those given; nothing is drawn but by seed.
+"""Who is compared with whom: photos, poor photos, tracks of eight frames. Nothing is drawn but by seed.
 
 Enrolment and probe may come from two embedders: the same people enrolled by one and seen by another.
 """
@@ -83,7 +83,8 @@ def track_scores(photos_ge: Float32, frames_bte: Float32, network: Recognizer) -
             answers, states = recognize(states, np.ascontiguousarray(some[:, t]), network.recognizer)
         columns += [answer.scale * (out["template"] @ answer.template) + answer.shift for answer in answers]
     raw = np.array(columns).T
-    return raw * out["head"][:, :1] + out["head"][:, 1:2]
+    scored: NDArray = raw * out["head"][:, :1] + out["head"][:, 1:2]
+    return scored
 
 
 def compare_sessions(
@@ -96,7 +97,8 @@ def compare_sessions(
 
 
 def _units(faces: EmbeddedFaces) -> Float32:
-    return faces.embeddings / np.linalg.norm(faces.embeddings, axis=1, keepdims=True)
+    units: Float32 = faces.embeddings / np.linalg.norm(faces.embeddings, axis=1, keepdims=True)
+    return units
 
 
 def _compared(scores: NDArray, enrolled: NDArray, shown: NDArray) -> Comparisons:
