@@ -11,9 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from worker.assemble import Loaded, open_gallery, open_models, open_people
+from worker.assemble import EMBEDDER, Loaded, open_gallery, open_models, open_people
+from worker.engines.int8 import load_int8
 from worker.engines.models import load, load_recognizer, manifests
-from worker.errors import FacelineError, ModelError
+from worker.errors import FacelineError, InvalidSettings, ModelError
 from worker.settings import Settings
 from worker.stages.detect import detect
 from worker.stages.embed import embed
@@ -77,6 +78,11 @@ class Checkup:
             load_recognizer(self._settings.models.recognizer_dir)
         except ModelError as error:
             problems.append(str(error))
+        if self._settings.engine.precision == "int8":
+            try:
+                load_int8(manifests()[EMBEDDER], self._settings.models.dir, "uint8")
+            except ModelError as error:
+                problems.append(str(error))
         if problems:
             return [Check("models", "failed", problem) for problem in problems]
         return [Check("models", "ok", f"{', '.join(manifests())} and recognizer are there, digests right")]
@@ -85,8 +91,10 @@ class Checkup:
         """A small inference by each model, on an empty picture."""
         try:
             self._loaded = open_models(self._settings)
-        except ModelError:
-            return [Check("engine", "skipped", "not tried without models")]
+        except (ModelError, InvalidSettings) as error:
+            if any(check.state == "failed" for check in self._models()):
+                return [Check("engine", "skipped", "not tried without models")]
+            return [Check("engine", "failed", str(error))]
         models = self._loaded.models
         begin = time.perf_counter()
         detect(np.zeros((64, 64, 3), np.uint8), models.detector, self._settings.detect)
