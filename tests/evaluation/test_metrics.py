@@ -68,12 +68,9 @@ def system(people: int, seed: int, worse: float = 0.0, noise: float = 0.0) -> Co
     genuine = rng.normal(3.3, 0.5, people)[owner] + rng.normal(0, 0.5, len(owner)) - worse
     pairs = np.stack(np.triu_indices(people, 1), 1)
     impostor = rng.normal(0, 1, len(pairs))
-    return Comparisons(
-        genuine + noise * other.normal(size=len(genuine)),
-        owner,
-        impostor + noise * other.normal(size=len(impostor)),
-        pairs,
-    )
+    genuine += noise * other.normal(size=len(genuine))
+    impostor += noise * other.normal(size=len(impostor))
+    return Comparisons(genuine, owner, impostor, pairs)
 
 
 def test_no_drop_between_a_system_and_itself() -> None:

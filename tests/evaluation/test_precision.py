@@ -31,11 +31,7 @@ def judged() -> list[precision.Result]:
 
 def test_a_sure_drop_fails(judged: list[precision.Result]) -> None:
     """Wholly above 0.1 point fails; the reference and what equals it pass."""
-    assert [(result.precision, result.failed) for result in judged] == [
-        ("fp32", False),
-        ("fp16", False),
-        ("int8", True),
-    ]
+    assert {result.precision: result.failed for result in judged} == {"fp32": False, "fp16": False, "int8": True}
     assert judged[0].drop is None
     assert judged[2].people == 150
 
@@ -72,9 +68,8 @@ def test_who_calibrates_is_never_judged(test_data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_guard_on_a_few_people(
-    test_data: Path, tmp_path: Path, default_settings: Settings, detector: Engine, embedder: Engine
-) -> None:
+@pytest.mark.usefixtures("embedder")
+def test_guard_on_a_few_people(test_data: Path, tmp_path: Path, default_settings: Settings) -> None:
     """Ten people of each part, all precisions: everything runs, fp16 and int8 are near fp32, nobody fails surely."""
     try:
         faces = precision.embed_unseen(test_data / "lfw", tmp_path, default_settings, lambda line: None, num_people=10)
@@ -92,9 +87,8 @@ def test_guard_on_a_few_people(
 
 
 @pytest.mark.slow
-def test_footage_is_read_by_session(
-    test_data: Path, default_settings: Settings, detector: Engine, embedder: Engine
-) -> None:
+@pytest.mark.usefixtures("embedder")
+def test_footage_is_read_by_session(test_data: Path, default_settings: Settings, detector: Engine) -> None:
     """NUAA: thirteen sessions of eight people, all long enough; with fp32, returning people match across sessions."""
     sessions = footage.read_sessions(test_data / "webcam", detector)
     assert len(sessions) == 13
