@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help install install-demo demo check test test-fast bench broker chaos throughput soak gpu-check schemas lock clean
+.PHONY: help install install-demo demo check test test-fast bench int8 precision broker chaos throughput soak \
+	gpu-check schemas lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -51,6 +52,15 @@ test-fast: install  ## the quick tests only
 bench: install  ## measure speed and memory, write benchmarks/pipeline.md
 	$(BIN)/faceline models pull
 	$(BIN)/faceline bench --out benchmarks
+
+int8: install  ## calibrate the int8 embedder on LFW, write worker/data/models/sface.int8.json
+	$(BIN)/faceline models pull
+	$(BIN)/python -m worker.evaluation.calibrate --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw --name LFW
+
+precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/precision.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m worker.evaluation.precision --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw \
+		--footage $${FACELINE_TEST_DATA}/webcam --out benchmarks
 
 broker: install-demo  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
 	$(BIN)/python -m tests.broker.cluster

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings isn't installed")
 
@@ -29,13 +31,14 @@ class AnyTensorRt(FakeTensorRt):
         super().__init__(cuda, {})
 
     def deserialize_cuda_engine(self, plan: bytes) -> object:
-        """Small, so that a test is quick."""
+        """As large as frames are."""
         engine = super().deserialize_cuda_engine(plan)
         if engine is not None:
             for spec in engine.model.inputs:
                 rows = 16 if spec.name in ("embedding", "state") else 2
-                free = {i: 64 for i, size in enumerate(spec.shape) if isinstance(size, str)} | {0: rows}
+                free = {i: 640 for i, size in enumerate(spec.shape) if isinstance(size, str)} | {0: rows}
                 self.limits[spec.name] = tuple(free.get(i, size) for i, size in enumerate(spec.shape))
+                self.least[spec.name] = tuple(1 if isinstance(size, str) else size for size in spec.shape)
         return engine
 
 
@@ -72,9 +75,12 @@ def test_a_worker_on_a_gpu(host: Host, default_settings: Settings, loaded: Loade
     opened = open_models(default_settings, progress=told.append)
     assert told == [f"compiling {name}: building, 1 of 3" for name in ("detector", "embedder", "recognizer")]
     assert (opened.choice.kind, opened.choice.reason) == ("tensorrt", "NVIDIA L4 and TensorRT 11.4 are there")
-    assert {(one.engine, one.cache) for one in opened.computing.values()} == {("tensorrt-cuda", "hit")}
+    assert {name: (one.engine, one.cache) for name, one in opened.computing.items()} == {
+        **dict.fromkeys(("detector", "embedder", "recognizer"), ("tensorrt-cuda", "hit")),
+        "enrol": ("onnxruntime-cpu", ""),
+    }
     assert opened.enrol.name == "onnxruntime-cpu"
-    assert (opened.models.detector_batch, opened.models.embedder_batch) == (2, 2)
+    assert (opened.models.detector_batch, opened.models.embedder_batch) == (4, 16)
     assert (loaded.models.detector_batch, loaded.choice.kind) == (1, "onnxruntime")
     assert opened.context.digest != loaded.context.digest
     assert opened.context.models == loaded.context.models
@@ -98,3 +104,19 @@ def test_what_was_opened_is_given_back_when_the_rest_fails(host: Host, default_s
         open_models(default_settings)
     assert host.cuda.calls
     assert not host.cuda.blocks and not host.cuda.handles
+
+
+def test_engines_that_say_something_else_are_not_served(
+    host: Host, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check at start compares with the CPU; where a network differs the worker doesn't start."""
+    original = tensorrt.TensorRtDevice.copy_out
+
+    def spoiled(device: tensorrt.TensorRtDevice, host_array: NDArray, address: int) -> None:
+        original(device, host_array, address)
+        if host_array.nbytes == 2 * 128 * 4:  # the embedder's
+            device._trt.cuda.enqueue(lambda: host_array.view(np.float32).__imul__(1.5))
+
+    monkeypatch.setattr(tensorrt.TensorRtDevice, "copy_out", spoiled)
+    with pytest.raises(ModelError, match="embedder on tensorrt-cuda in fp32 isn't the reference's equal: length"):
+        open_models(default_settings)

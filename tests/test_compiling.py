@@ -13,7 +13,8 @@ from worker.compiling import ANY_GPU, NETWORKS, Target, compile_networks, networ
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.profiles import padded
 from worker.engines.gpu import Gpu
-from worker.engines.models import load, load_recognizer, manifests, prepared_path, quantized_path
+from worker.engines.int8 import load_int8
+from worker.engines.models import load, load_recognizer, manifests
 from worker.errors import ModelError
 from worker.settings import Settings, load_settings
 from worker.stages.detect import to_tensor
@@ -37,26 +38,6 @@ def rtx() -> Flavour:
         return open_flavour("rtx")
     except ModelError as error:
         pytest.skip(f"no TensorRT for RTX: {error}")
-
-
-@pytest.fixture
-def models(tmp_path: Path, default_settings: Settings) -> Path:
-    """A cache of models of one's own, with a quantized embedder: here any other bytes will do."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    prepared = prepared_path(manifests()[EMBEDDER], default_settings.models.dir)
-    for path in (prepared, prepared.with_suffix(".sha256")):
-        shutil.copy(path, folder)
-    return folder
-
-
-def write_quantized(folder: Path, content: bytes, source: bytes) -> Path:
-    """As it lies beside the prepared model, with both digests."""
-    path = quantized_path(manifests()[EMBEDDER], folder)
-    path.write_bytes(content)
-    digests = f"{hashlib.sha256(source).hexdigest()} {hashlib.sha256(content).hexdigest()}\n"
-    path.with_suffix(".sha256").write_text(digests)
-    return path
 
 
 def test_fp32_is_the_file_as_it_is(default_settings: Settings) -> None:
@@ -108,34 +89,20 @@ def test_int8_is_the_embedders_alone(wanted: str, have: str) -> None:
     assert precision_of("embedder", wanted) == wanted
 
 
-def test_the_quantized_embedder_passes_as_it_is(models: Path, default_settings: Settings) -> None:
-    """The bytes that lie beside the prepared model."""
-    source = load(manifests()[EMBEDDER], default_settings.models.dir)
-    other = onnx.load_from_string(source)
-    other.producer_name = "quantizer"
-    write_quantized(models, other.SerializeToString(), source)
-    one = network("embedder", settings(models={"dir": models}, engine={"precision": "int8"}))
-    assert (one.precision, one.model) == ("int8", other.SerializeToString())
+def test_the_int8_embedder_passes_as_it_is(default_settings: Settings) -> None:
+    """The bytes that 'faceline models pull' made, in TensorRT's form of them."""
+    try:
+        made = load_int8(manifests()[EMBEDDER], default_settings.models.dir, "int8")
+    except ModelError:
+        pytest.skip("sface in int8 is not in the cache: run 'faceline models pull'")
+    one = network("embedder", settings(engine={"precision": "int8"}))
+    assert (one.precision, one.model) == ("int8", made)
 
 
-def test_a_missing_quantized_embedder(models: Path) -> None:
-    """Which file is wanted, and what to do."""
-    with pytest.raises(ModelError, match=r"precision int8 needs .*int8\.onnx.*engine.precision to fp16"):
-        network("embedder", settings(models={"dir": models}, engine={"precision": "int8"}))
-
-
-@pytest.mark.parametrize("spoil", ["content", "source", "digest"])
-def test_a_quantized_embedder_of_something_else(models: Path, default_settings: Settings, spoil: str) -> None:
-    """Cut, made from another model, or without a digest that can be read: refused, the file named."""
-    source = load(manifests()[EMBEDDER], default_settings.models.dir)
-    path = write_quantized(models, source, b"another" if spoil == "source" else source)
-    if spoil == "content":
-        path.write_bytes(source[:-1])
-    if spoil == "digest":
-        path.with_suffix(".sha256").write_bytes(b"\xff\xfe")
-    with pytest.raises(ModelError, match="is damaged or was made from another file") as caught:
-        network("embedder", settings(models={"dir": models}, engine={"precision": "int8"}))
-    assert path.name in str(caught.value)
+def test_a_missing_int8_embedder(tmp_path: Path) -> None:
+    """Which model is wanted, and what to do."""
+    with pytest.raises(ModelError, match=r"model 'sface' in int8 is not in .*: run 'faceline models pull'"):
+        network("embedder", settings(models={"dir": tmp_path}, engine={"precision": "int8"}))
 
 
 def test_engines_for_rtx_fit_a_compute_capability(rtx: Flavour) -> None:

@@ -4,31 +4,20 @@ The recognizer's state stays on the host between batches: every commit writes it
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
 
 from worker.compiling import Compiled, compile_networks, target_of
 from worker.engines.batched import BatchedEngine
 from worker.engines.choice import Computing
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.graph import declared_inputs, declared_outputs, parsed
+from worker.engines.compile.precision import Precision
 from worker.engines.device import Device
 from worker.engines.gpu import find_gpu
 from worker.engines.graphs import GraphPolicy
 from worker.settings import EngineSettings, Settings
 
 NETWORKS = ("detector", "embedder", "recognizer")
-"""What runs on the GPU. ``enrol``, the gallery's side, runs when the gallery changes: it stays on the CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accelerated:
-    """The three networks of the pipeline, and in which precision each computes."""
-
-    detector: BatchedEngine
-    embedder: BatchedEngine
-    recognizer: BatchedEngine
-    computing: dict[str, Computing]
+"""What runs on the GPU."""
 
 
 def described_gpu(settings: Settings) -> str:
@@ -41,11 +30,12 @@ def described_library() -> str:
     return open_flavour("tensorrt").label
 
 
-def open_accelerated(settings: Settings, progress: Callable[[str], None] = lambda text: None) -> Accelerated:
-    """Open all; what isn't in the cache is compiled, which takes minutes and is told to ``progress`` step by step.
+def open_accelerated(
+    name: str, precision: Precision, settings: Settings, progress: Callable[[str], None]
+) -> tuple[BatchedEngine, Computing]:
+    """One of ``NETWORKS`` on the GPU. What isn't in the cache is compiled: minutes, told to ``progress`` by steps.
 
-    What ``progress`` raises ends it. Raises ``ModelError`` and ``InvalidSettings``; never less than all, and never
-    another engine instead.
+    What ``progress`` raises ends it. Raises ``ModelError`` and ``InvalidSettings``, and gives no other engine instead.
     """
 
     def tell(network: str, phase: str, done: int, steps: int) -> None:
@@ -53,15 +43,11 @@ def open_accelerated(settings: Settings, progress: Callable[[str], None] = lambd
 
     flavour = open_flavour("tensorrt")
     target = target_of(flavour, find_gpu(settings.engine.device))
-    engines: dict[str, BatchedEngine] = {}
-    computing: dict[str, Computing] = {}
-    with ExitStack() as opened:
-        for compiled in compile_networks(settings, flavour, target, names=NETWORKS, progress=tell):
-            name = compiled.network.name
-            engines[name] = opened.enter_context(open_compiled(compiled, flavour, settings.engine))
-            computing[name] = Computing(engines[name].name, compiled.network.precision, compiled.cached.result)
-        opened.pop_all()
-    return Accelerated(engines["detector"], engines["embedder"], engines["recognizer"], computing)
+    engine_settings = settings.engine.model_copy(update={"precision": precision})
+    settings = settings.model_copy(update={"engine": engine_settings})
+    (compiled,) = compile_networks(settings, flavour, target, names=(name,), progress=tell)
+    engine = open_compiled(compiled, flavour, settings.engine)
+    return engine, Computing(engine.name, compiled.network.precision, compiled.cached.result)
 
 
 def open_compiled(

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from worker.assemble import Loaded, open_gallery, open_models, open_people
+from worker.assemble import EMBEDDER, Loaded, open_gallery, open_models, open_people
+from worker.engines.int8 import load_int8
 from worker.engines.models import load, load_recognizer, manifests
 from worker.errors import FacelineError, ModelError
 from worker.settings import Settings
@@ -79,6 +80,11 @@ class Checkup:
             load_recognizer(self._settings.models.recognizer_dir)
         except ModelError as error:
             problems.append(str(error))
+        if self._settings.engine.precision == "int8":
+            try:
+                load_int8(manifests()[EMBEDDER], self._settings.models.dir, "uint8")
+            except ModelError as error:
+                problems.append(str(error))
         if problems:
             return [Check("models", "failed", problem) for problem in problems]
         self._models_there = True

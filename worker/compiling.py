@@ -23,7 +23,8 @@ from worker.engines.compile.profiles import (
     recognizer_spans,
 )
 from worker.engines.gpu import Gpu
-from worker.engines.models import load, load_quantized, load_recognizer, manifests
+from worker.engines.int8 import load_int8
+from worker.engines.models import load, load_recognizer, manifests
 from worker.settings import Settings
 from worker.stages.align import CROP_SIZE
 from worker.stages.recognize import BATCH_TILE
@@ -165,9 +166,10 @@ def _detector(settings: Settings, _: Precision) -> _Source:
 
 
 def _embedder(settings: Settings, precision: Precision) -> _Source:
-    read = load_quantized if precision == "int8" else load
+    manifest, folder = manifests()[EMBEDDER], settings.models.dir
     return _Source(
-        read(manifests()[EMBEDDER], settings.models.dir), "everything", embedder_spans(_limits(settings)),
+        load_int8(manifest, folder, "int8") if precision == "int8" else load(manifest, folder),
+        "everything", embedder_spans(_limits(settings)),
         ({"data": (1, 3, CROP_SIZE, CROP_SIZE)},), "give an embedder of aligned crops of that size",
     )  # fmt: skip
 

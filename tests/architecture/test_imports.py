@@ -23,6 +23,7 @@ PYDANTIC_ROOMS = (
     "worker.gallery.records",
     "worker.gallery.receipts",
     "worker.engines.models",
+    "worker.engines.int8",
     "worker.commands",
 )
 CLOCKS_FILES_SOCKETS = {

@@ -149,6 +149,7 @@ class FakeTensorRt:
 
     def __init__(self, cuda: FakeRuntime, limits: dict[str, tuple[int, ...]]) -> None:
         self.cuda, self.limits = cuda, limits
+        self.least: dict[str, tuple[int, ...]] = {}  # else one row of the largest
         self.refuses: set[str] = set()  # methods of a context that are to fail
         self.log: Any = None
 
@@ -180,7 +181,7 @@ class _Engine:
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
         assert profile == 0
         most = self.trt.limits[name]
-        return [(1, *most[1:]), most, most]
+        return [self.trt.least.get(name, (1, *most[1:])), most, most]
 
     def get_device_memory_size_for_profile_v2(self, profile: int) -> int:
         assert profile == 0

@@ -92,7 +92,7 @@ def test_it_is_told_in_one_line(default_settings: Settings, caplog: pytest.LogCa
     (line,) = [record.message for record in caplog.records if record.message.startswith("engine ")]
     assert line == "engine onnxruntime, precision fp32: engine.kind says so"
     assert {one.engine for one in opened.computing.values()} == {"onnxruntime-cpu"}
-    assert set(opened.computing) == set(opened.context.models.model_dump())
+    assert set(opened.computing) == {*opened.context.models.model_dump(), "enrol"}
 
 
 @pytest.mark.usefixtures("loaded")

@@ -79,7 +79,8 @@ class RecognizerModel:
 def manifests() -> dict[str, Manifest]:
     """The published models that Faceline uses, by name."""
     folder = resources.files("worker").joinpath("data", "models")
-    found = [Manifest.model_validate_json(f.read_text()) for f in folder.iterdir() if f.name.endswith(".json")]
+    files = [f for f in folder.iterdir() if f.name.endswith(".json") and not f.name.endswith(".int8.json")]
+    found = [Manifest.model_validate_json(f.read_text()) for f in files]
     return {manifest.name: manifest for manifest in sorted(found, key=lambda m: m.name)}
 
 
@@ -105,31 +106,6 @@ def load(manifest: Manifest, cache: Path) -> bytes:
         raise ModelError(
             f"{path} is damaged or was made from another file than {manifest.file} ({manifest.sha256[:12]}…): "
             "run 'faceline models pull --force'"
-        )
-    return content
-
-
-def quantized_path(manifest: Manifest, cache: Path) -> Path:
-    """Where the int8 form of the rewritten model lies, beside it; ``….sha256`` holds the digests of both."""
-    return prepared_path(manifest, cache).with_suffix(".int8.onnx")
-
-
-def load_quantized(manifest: Manifest, cache: Path) -> bytes:
-    """The int8 form. Raises ``ModelError`` where it is missing, damaged or made from another model than is there."""
-    path = quantized_path(manifest, cache)
-    digest_path = path.with_suffix(".sha256")
-    if not path.exists() or not digest_path.exists():
-        raise ModelError(
-            f"precision int8 needs {path.name} in {cache}, with its digest beside it: quantize {manifest.name!r} "
-            "first, or set engine.precision to fp16"
-        )
-    content = path.read_bytes()
-    source_digest, _, wanted = digest_path.read_text(errors="replace").strip().partition(" ")
-    source = hashlib.sha256(load(manifest, cache)).hexdigest()
-    if source_digest != source or hashlib.sha256(content).hexdigest() != wanted:
-        raise ModelError(
-            f"{path} is damaged or was made from another file than {prepared_path(manifest, cache).name} "
-            f"({source[:12]}…): quantize {manifest.name!r} again, or set engine.precision to fp16"
         )
     return content
 
