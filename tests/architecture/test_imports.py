@@ -109,10 +109,10 @@ def stages_know_no_surroundings(module: Module) -> list[str]:
 
 
 def serving_knows_no_training(module: Module) -> list[str]:
-    """Only training, evaluation, their commands and the benchmark import torch or the training code."""
+    """Only training, evaluation and their commands import torch, the training code or the evaluation."""
     if module.inside("worker.training", "worker.evaluation", "worker.commands.train", "worker.commands.evaluate"):
         return []
-    return importing(module, "torch", "worker.training", with_types=True)
+    return importing(module, "torch", "worker.training", "worker.evaluation", with_types=True)
 
 
 def the_log_is_a_protocol(module: Module) -> list[str]:
@@ -200,6 +200,8 @@ RULES: dict[Callable[[Module], list[str]], list[Module]] = {
         sample("worker.pipeline", "import torch.nn as nn"),
         sample("worker.commands.demo", "def f():\n    from worker.training.model import Recognizer"),
         sample("worker.service", "if TYPE_CHECKING:\n    from torch import Tensor"),
+        sample("worker.assemble", "from worker.evaluation.metrics import roc"),
+        sample("worker.commands.run", "def f():\n    import worker.evaluation.report"),
         sample("worker.engines.x", "importlib.import_module('torch')"),
     ],
     the_log_is_a_protocol: [sample("worker.transport.log", "from worker.pipeline import FrameIn")],

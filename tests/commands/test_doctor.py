@@ -50,6 +50,31 @@ def connected(kafka: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.mark.usefixtures("loaded")
+def test_a_precision_that_cant_be_had(faceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are fine, the engine isn't, and it is said why and what to set."""
+    monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "fp16")
+    done = faceline("doctor", "--json")
+    assert done.code == 1
+    assert states(done)["models"] == "ok"
+    assert "on the CPU set it to fp32 or int8" in text_of(done, "engine")
+
+
+@pytest.mark.usefixtures("original_models")
+def test_int8_that_was_never_made(
+    faceline: Run, tmp_path: Path, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache of an older version: the int8 model is missing, and 'models pull' is the cure."""
+    for path in default_settings.models.dir.iterdir():
+        if ".int8" not in path.name and ".uint8" not in path.name:
+            (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setenv("FACELINE_MODELS__DIR", str(tmp_path))
+    monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "int8")
+    done = faceline("doctor", "--json")
+    assert done.code == 1
+    assert "in int8 is not in" in text_of(done, "models") and "faceline models pull" in text_of(done, "models")
+
+
+@pytest.mark.usefixtures("loaded")
 def test_without_a_broker(faceline: Run) -> None:
     """The machine is checked, and it is said that the rest wasn't."""
     done = faceline("doctor", "--json")

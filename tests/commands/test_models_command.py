@@ -51,7 +51,7 @@ def test_a_damaged_recognizer(faceline: Run, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("FACELINE_MODELS__RECOGNIZER_DIR", str(tmp_path))
     rows = faceline("models", "verify", "--json")
     assert rows.code == 1
-    assert f"no usable recognizer in {tmp_path}" in rows.json[2]["problem"]
+    assert f"no usable recognizer in {tmp_path}" in rows.json[-1]["problem"]
 
 
 def test_pull_from_a_folder(faceline: Run, cache: Path, tmp_path: Path, original_models: dict[str, Path]) -> None:

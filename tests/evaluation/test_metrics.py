@@ -110,6 +110,12 @@ def test_the_interval_is_of_people_not_of_photos() -> None:
     assert (measured.low, measured.high) == pytest.approx(np.quantile(drops, [0.025, 0.975]), abs=1e-9)
 
 
+def test_very_few_people() -> None:
+    """Where a replicate draws one person twice there are no impostors; nothing breaks, and bounds are finite."""
+    drop = bootstrap_drop(system(2, 1), system(2, 1, worse=0.5), 0.5, rounds=40)
+    assert np.isfinite([drop.low, drop.high]).all()
+
+
 def test_the_seed_decides() -> None:
     """The same seed, the same interval; another seed, another."""
     one, other = system(40, 7), system(40, 7, worse=0.4)

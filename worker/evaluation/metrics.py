@@ -71,26 +71,38 @@ def bootstrap_drop(
     )
     owners = numbers[: len(reference.genuine)]
     pairs = numbers[len(reference.genuine) :].reshape(-1, 2)
-    orders = [np.argsort(-system.impostor, kind="stable") for system in (reference, candidate)]
+    met = np.zeros((len(people), len(people)))  # how often each was compared with each, as impostors
+    np.add.at(met, (pairs[:, 0], pairs[:, 1]), 1)
+    highest = [_highest(system, pairs, far) for system in (reference, candidate)]
     rng = np.random.default_rng(seed)
     drops = np.empty(rounds)
     for number in range(rounds):
         drawn = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
-        weights = (drawn[pairs[:, 0]] * drawn[pairs[:, 1]]).astype(np.float64)
-        rates = [
-            _weighted_tar(system, order, weights, drawn[owners], far)
-            for system, order in zip((reference, candidate), orders, strict=True)
-        ]
+        allowed = far * float(drawn @ met @ drawn)
+        rates = []
+        for system, (scores, persons) in zip((reference, candidate), highest, strict=True):
+            threshold = _threshold(scores, persons, drawn, allowed)
+            if threshold is None:
+                order = np.argsort(-system.impostor, kind="stable")
+                whole = _threshold(system.impostor[order], pairs[order], drawn, allowed)
+                threshold = float(system.impostor.min()) if whole is None else whole
+            accepted, total = drawn[owners][system.genuine > threshold].sum(), drawn[owners].sum()
+            rates.append(accepted / total if total else np.nan)
         drops[number] = rates[0] - rates[1]
     value = tar_at(reference.genuine, reference.impostor, far) - tar_at(candidate.genuine, candidate.impostor, far)
     low, high = np.nanquantile(drops, [0.025, 0.975])
     return Interval(value, float(low), float(high))
 
 
-def _weighted_tar(system: Comparisons, order: NDArray, weights: NDArray, owners: NDArray, far: float) -> float:
-    """TAR of one replicate; not a number where nobody drawn has a genuine comparison."""
-    spent = np.cumsum(weights[order])
-    position = np.searchsorted(spent, far * spent[-1] * (1 + 1e-12), side="right")
-    threshold = system.impostor[order[min(position, len(order) - 1)]]
-    total = owners.sum()
-    return float(owners[system.genuine > threshold].sum() / total) if total else float("nan")
+def _highest(system: Comparisons, pairs: NDArray, far: float) -> tuple[NDArray, NDArray]:
+    """The highest impostor scores [K], falling, and their people [K, 2]: three times as many as are ever let in."""
+    kept = min(len(pairs), int(3 * far * len(pairs)) + 1)
+    order = np.argsort(-system.impostor, kind="stable")[:kept]
+    return system.impostor[order], pairs[order]
+
+
+def _threshold(scores: NDArray, persons: NDArray, drawn: NDArray, allowed: float) -> float | None:
+    """The highest score whose acceptance would be one too many; None where all of ``scores`` may be accepted."""
+    spent = np.cumsum(drawn[persons[:, 0]] * drawn[persons[:, 1]])
+    position = int(np.searchsorted(spent, allowed * (1 + 1e-12), side="right"))
+    return float(scores[position]) if position < len(scores) else None
