@@ -156,6 +156,8 @@ class FakeTensorRt:
     def Runtime(self, logger: object) -> "FakeTensorRt":  # noqa: N802 - the library's name
         """The runtime is the module itself."""
         self.log = logger
+        if "Runtime" in self.refuses:
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         return self
 
     def deserialize_cuda_engine(self, plan: bytes) -> "_Engine | None":

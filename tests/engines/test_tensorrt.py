@@ -100,6 +100,15 @@ def test_a_plan_that_cannot_be_loaded(cuda: FakeRuntime) -> None:
     assert not cuda.handles
 
 
+def test_a_library_that_cannot_start(cuda: FakeRuntime) -> None:
+    """It gives no runtime, which the bindings turn into a TypeError: a line with the cure instead."""
+    trt = FakeTensorRt(cuda, LIMITS)
+    trt.refuses.add("Runtime")
+    with pytest.raises(ModelError, match=r"tensorrt 11.4.0 can't start on GPU 0 .* newer driver"):
+        TensorRtDevice(trt, b"x", "yunet")
+    assert not cuda.handles
+
+
 @pytest.mark.parametrize("error", [ERRORS.cudaErrorInsufficientDriver, ERRORS.cudaErrorNoDevice])
 def test_no_driver_or_no_gpu(cuda: FakeRuntime, error: object) -> None:
     """Said when it is opened, with a cure."""

@@ -38,6 +38,7 @@ class TensorRtDevice:
         self._pinned: list[int] = []
         self.owned: set[_TensorRtContext | _CudaGraph] = set()  # what isn't closed yet
         self._stream: Any = None
+        self._runtime: Any = None
         self._engine: Any = None
         try:
             self.call(runtime.cudaSetDevice, number)
@@ -47,7 +48,14 @@ class TensorRtDevice:
         except (EngineFailed, OutOfDeviceMemory) as error:
             raise ModelError(f"{error}: run 'faceline doctor', or set engine.kind to onnxruntime") from error
         self._log = _listener(trt)
-        self._runtime = trt.Runtime(self._log)
+        try:
+            self._runtime = trt.Runtime(self._log)
+        except (TypeError, RuntimeError) as error:  # the library gave no runtime
+            self.close()
+            raise ModelError(
+                f"{trt.__name__} {trt.__version__} can't start on GPU {number} ({self.said()}): its CUDA may need a newer "
+                "driver, see 'nvidia-smi'"
+            ) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             self.close()
