@@ -53,8 +53,8 @@ class TensorRtDevice:
         except (TypeError, RuntimeError) as error:  # the library gave no runtime
             self.close()
             raise ModelError(
-                f"{trt.__name__} {trt.__version__} can't start on GPU {number} ({self.said()}): its CUDA may need a newer "
-                "driver, see 'nvidia-smi'"
+                f"{trt.__name__} {trt.__version__} can't start on GPU {number} ({self.said()}): its CUDA may "
+                "need a newer driver, see 'nvidia-smi'"
             ) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
