@@ -20,8 +20,6 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Integers: without VNNI instructions the quick kernels overflow, so others are taken there.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         if num_threads > 1:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session: ort.InferenceSession | None = ort.InferenceSession(
