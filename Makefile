@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help install install-demo demo check test test-fast bench broker chaos throughput soak schemas lock clean
+.PHONY: help install install-demo demo check test test-fast bench int8 precision broker chaos throughput soak \
+	gpu-check schemas lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -52,6 +53,15 @@ bench: install  ## measure speed and memory, write benchmarks/pipeline.md
 	$(BIN)/faceline models pull
 	$(BIN)/faceline bench --out benchmarks
 
+int8: install  ## calibrate the int8 embedder on LFW, write worker/data/models/sface.int8.json
+	$(BIN)/faceline models pull
+	$(BIN)/python -m worker.evaluation.calibrate --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw --name LFW
+
+precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/precision.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m worker.evaluation.precision --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw \
+		--footage $${FACELINE_TEST_DATA}/webcam --out benchmarks
+
 broker: install-demo  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
 	$(BIN)/python -m tests.broker.cluster
 
@@ -66,6 +76,10 @@ throughput: install  ## measure rates, latencies, takeovers on a real broker, wr
 soak: install  ## 50,000 frames through one worker, its memory watched, write benchmarks/soak.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m tests.reliability.soak --frames 50000 --out benchmarks
+
+gpu-check: install  ## on a GPU host: compile, contract, parity, speed; write benchmarks/gpu.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.gpu.check --out benchmarks
 
 schemas: install  ## write schemas/ from the models
 	$(BIN)/faceline schemas --out schemas

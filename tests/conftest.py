@@ -27,12 +27,14 @@ TEST_DATA = "FACELINE_TEST_DATA"
 NEED_MODELS = {"detector", "embedder", "loaded", "original_models"}
 
 
-def pytest_configure() -> None:
-    """One thread, and no setting of the developer's own: before anything is collected or started."""
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread, no setting of the developer's own, no GPU but for the tests of it: before anything is collected."""
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     for name in [name for name in os.environ if name.upper().startswith(PREFIX) and name != TEST_DATA]:
         del os.environ[name]
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

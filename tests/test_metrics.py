@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.clock import Clock
 from tests.steps import full_step, result
 from tests.test_messages import CONTEXT
+from worker.engines.choice import Computing
 from worker.errors import Fenced
 from worker.gallery.source import SourceStatus
 from worker.metrics import MAX_CAMERAS, Metrics
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 HANDBOOK = ROOT / "docs" / "observability.md"
 EMPTY = Step()
 FRAMES, STATE = "frames", "state"
+COMPUTING = {model: Computing("onnxruntime-cpu", "fp32") for model in ("detector", "embedder", "recognizer")}
 
 
 def exposition(metrics: Metrics) -> str:
@@ -57,7 +59,7 @@ def by_label(metrics: Metrics, name: str, label: str) -> dict[str, float]:
 def everything() -> Metrics:
     """A worker on which every metric has a sample."""
     metrics = Metrics()
-    metrics.describe("exactly_once", CONTEXT.models)
+    metrics.describe("exactly_once", CONTEXT.models, COMPUTING)
     with metrics.stage("decode"):
         pass
     metrics.observe(full_step())
@@ -67,6 +69,7 @@ def everything() -> Metrics:
     metrics.snapshot("camera", 3000)
     metrics.gallery(SourceStatus(7, 0.2, 1))
     metrics.erased(0.4)
+    metrics.engine_cached("hit")
     return metrics
 
 
@@ -204,11 +207,33 @@ def test_gallery_and_tracks_are_what_the_last_step_said() -> None:
 def test_models_and_delivery_are_named() -> None:
     """One series a model."""
     metrics = Metrics()
-    metrics.describe("at_least_once", CONTEXT.models)
+    metrics.describe("at_least_once", CONTEXT.models, COMPUTING)
     digests = by_label(metrics, "faceline_model_info", "model")
     assert digests == {"detector": 1, "embedder": 1, "recognizer": 1}
-    assert value(metrics, "faceline_model_info", model="detector", digest="a" * 12) == 1
+    named = {"model": "detector", "digest": "a" * 12, "engine": "onnxruntime-cpu", "precision": "fp32"}
+    assert value(metrics, "faceline_model_info", **named) == 1
     assert value(metrics, "faceline_delivery_info", mode="at_least_once") == 1
+
+
+def test_compiled_engines_are_named_and_counted() -> None:
+    """What computes each, and whether it had to be built."""
+    metrics = Metrics()
+    computing = COMPUTING | {
+        "detector": Computing("tensorrt-cuda", "fp16", "hit"),
+        "embedder": Computing("tensorrt-cuda", "int8", "built"),
+    }
+    metrics.describe("exactly_once", CONTEXT.models, computing)
+    assert by_label(metrics, "faceline_model_info", "precision") == {"fp16": 1, "int8": 1, "fp32": 1}
+    assert by_label(metrics, "faceline_engine_cache_total", "result") == {"hit": 1, "built": 1}
+
+
+def test_engines_are_counted_by_where_they_came_from() -> None:
+    """Both results are there from the start, so that a rate can be had of the first."""
+    metrics = Metrics()
+    assert by_label(metrics, "faceline_engine_cache_total", "result") == {"hit": 0, "built": 0}
+    for come_by in ("hit", "built", "hit"):
+        metrics.engine_cached(come_by)
+    assert by_label(metrics, "faceline_engine_cache_total", "result") == {"hit": 2, "built": 1}
 
 
 def test_workers_of_one_process_share_nothing() -> None:
@@ -278,7 +303,7 @@ def test_no_person_track_or_event_is_a_label() -> None:
     labels = {label for family in text_string_to_metric_families(text) for s in family.samples for label in s.labels}
     assert labels == {
         *("outcome", "note", "camera", "kind", "status", "reason", "what", "stage", "partition", "le"),
-        *("version", "model", "digest", "mode", "python"),
+        *("version", "model", "digest", "engine", "precision", "mode", "python", "result"),
     }
     for event in full_step().events:
         assert event.track_id not in text

@@ -1,11 +1,16 @@
 """The loop's pauses; the whole of serving is tested in tests/end_to_end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
+from worker import serving
+from worker.health import Health
+from worker.logs import BatchLog
+from worker.metrics import Metrics
 from worker.service import Step
-from worker.serving import _hindrance, _turn
+from worker.serving import _Desk, _hindrance, _load, _turn
 from worker.settings import ServiceSettings, Settings
 
 
@@ -68,3 +73,20 @@ def test_a_worker_is_ready_when_it_can_work(step: Step, reason: str | None) -> N
     """A spare one without partitions too; one that has just restored must show that it can commit or has nothing to."""
     told = _hindrance(step)
     assert told is None if reason is None else reason in (told or "")
+
+
+def test_compiling_is_told_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes at start: /startupz says how far it is; a stop ends it, and is no error."""
+    desk, stop = _Desk(Metrics(), Health(120), BatchLog()), Room(0)
+    reasons: list[str | None] = []
+
+    def open_models(settings: Settings, progress: Callable[[str], None]) -> None:
+        for done in range(10):
+            stop.requested = done == 2
+            progress(f"compiling embedder: building, {done} of 10")
+            reasons.append(desk.health.why_not_started())
+        pytest.fail("it went on compiling")
+
+    monkeypatch.setattr(serving, "open_models", open_models)
+    assert _load(Settings(), desk, stop) is None
+    assert reasons == ["compiling embedder: building, 0 of 10", "compiling embedder: building, 1 of 10"]

@@ -71,8 +71,8 @@ def test_an_empty_file_is_no_error(file, text: str) -> None:
 
 
 GROUPS = (
-    "admit, decide, decode, detect, encryption, enrol, gallery, http, identify, kafka, log, models, sample, service, "
-    "topics, track"
+    "admit, decide, decode, detect, encryption, engine, enrol, gallery, http, identify, kafka, log, models, sample, "
+    "service, topics, track"
 )
 
 
@@ -198,6 +198,7 @@ def test_settings_are_frozen() -> None:
         ("models: {dir: /elsewhere}", False),  # models have digests of their own
         ("topics: {events: other}", False),
         ("service: {batch_frames: 1}", False),  # the promise: batching decides nothing
+        ("engine: {cache_dir: /elsewhere, device: 1, max_graphs: 0, fixed_batches: false}", False),
         ("gallery: {fpir: 0.002}", True),
         ("gallery: {tenant: shop-7}", True),
         ("admit: {silence_seconds: 99}", True),
@@ -207,6 +208,9 @@ def test_settings_are_frozen() -> None:
         ("identify: {enrolled_share: 0.4}", True),
         ("decide: {report_candidates: true}", True),
         ("decode: {max_pixels: 1000}", True),
+        ("engine: {precision: fp16}", True),
+        ("engine: {cache_dir: /elsewhere}", False),
+        ("engine: {max_faces: 32}", False),
     ],
 )
 def test_the_digest_names_what_decides(file, text: str, decisive: bool) -> None:

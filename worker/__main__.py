@@ -25,6 +25,8 @@ COMMANDS = {
     "replay": "run a range of frames again and compare with what was published",
     "dlq": "list dead letters and publish them again",
     "models": "list, fetch and verify model files",
+    "compile": "build the TensorRT engines of all models, before workers need them",
+    "compare": "hold an engine or a precision against the reference",
     "topics": "create and check the topics on Kafka, print the rights that users need",
     "doctor": "check settings, models, gallery, broker, topics, rights, and say what to do",
     "config": "show the effective settings",

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from worker.assemble import Loaded, open_gallery, open_models, open_people
+from worker.assemble import EMBEDDER, Loaded, open_gallery, open_models, open_people
+from worker.engines.int8 import load_int8
 from worker.engines.models import load, load_recognizer, manifests
 from worker.errors import FacelineError, ModelError
 from worker.settings import Settings
@@ -22,6 +23,7 @@ from worker.transport.inquiry import brokers, group, lacking
 from worker.transport.topics import check, newest_frame_us, specs
 
 _LOCAL_SECONDS = 120.0
+_ENGINE_SECONDS = 1200.0  # TensorRT compiles what isn't in its cache
 _CLOCK_SECONDS = 5.0  # a newest frame further in the future means that clocks disagree
 MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 
@@ -42,13 +44,14 @@ class Checkup:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: Loaded | None = None
+        self._models_there = False
         # Each check asks the broker a handful of times.
         self._broker_seconds = 6 * settings.kafka.request_timeout_seconds
 
     def run(self) -> Iterator[Check]:
         """Each finding when it is known."""
         yield from _bounded("models", self._models, _LOCAL_SECONDS)
-        yield from _bounded("engine", self._engine, _LOCAL_SECONDS)
+        yield from _bounded("engine", self._engine, _ENGINE_SECONDS)
         if not self._settings.kafka.bootstrap_servers:
             yield from _bounded("gallery", self._gallery, _LOCAL_SECONDS)
             text = "none is configured, so only this machine was checked: set kafka.bootstrap_servers to check the rest"
@@ -77,16 +80,21 @@ class Checkup:
             load_recognizer(self._settings.models.recognizer_dir)
         except ModelError as error:
             problems.append(str(error))
+        if self._settings.engine.precision == "int8":
+            try:
+                load_int8(manifests()[EMBEDDER], self._settings.models.dir, "uint8")
+            except ModelError as error:
+                problems.append(str(error))
         if problems:
             return [Check("models", "failed", problem) for problem in problems]
+        self._models_there = True
         return [Check("models", "ok", f"{', '.join(manifests())} and recognizer are there, digests right")]
 
     def _engine(self) -> list[Check]:
         """A small inference by each model, on an empty picture."""
-        try:
-            self._loaded = open_models(self._settings)
-        except ModelError:
+        if not self._models_there:
             return [Check("engine", "skipped", "not tried without models")]
+        self._loaded = open_models(self._settings)
         models = self._loaded.models
         begin = time.perf_counter()
         detect(np.zeros((64, 64, 3), np.uint8), models.detector, self._settings.detect)
@@ -95,8 +103,12 @@ class Checkup:
         milliseconds = round((time.perf_counter() - begin) * 1000)
         engines = {"detector": models.detector.name, "embedder": models.embedder.name}
         engines["recognizer"] = models.recognizer.name
-        text = f"{', '.join(sorted(set(engines.values())))}: detector, embedder and recognizer ran"
-        return [Check("engine", "ok", text, {**engines, "milliseconds": milliseconds})]
+        choice = self._loaded.choice
+        precisions = {one.precision for one in self._loaded.computing.values()}
+        what = f"{', '.join(sorted(set(engines.values())))} in {', '.join(sorted(precisions))}"
+        text = f"{what}: detector, embedder and recognizer ran; chosen since {choice.reason}"
+        details = {**engines, "milliseconds": milliseconds, "kind": choice.kind, "reason": choice.reason}
+        return [Check("engine", "warning" if choice.idle_gpu else "ok", text, details)]
 
     def _gallery(self) -> list[Check]:
         if self._loaded is None:

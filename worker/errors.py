@@ -44,6 +44,10 @@ class ModelError(FacelineError):
     """A model file is missing, damaged or not what its manifest says."""
 
 
+class EngineFailed(FacelineError):
+    """The accelerator failed under a running engine: stop, uncommitted, so that another worker takes the frames."""
+
+
 class PhotoRefused(FacelineError):
     """A photo can't be enrolled; ``reason`` is a short stable code."""
 

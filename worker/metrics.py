@@ -24,6 +24,7 @@ from prometheus_client import (
 from worker import __version__
 
 if TYPE_CHECKING:
+    from worker.engines.choice import Computing
     from worker.gallery.source import SourceStatus
     from worker.messages import ModelsMessage
     from worker.service import Step
@@ -310,11 +311,20 @@ class _State:
         )
         self.models = Info(
             "faceline_model",
-            "Models in use, by the first digits of their digest. Two digests of one model outside a roll-out: "
-            "workers disagree on what a face is.",
+            "Models in use, by the first digits of their digest, and what computes them. Two digests, engines or "
+            "precisions of one model outside a roll-out: workers disagree on what a face is.",
             ["model"],
             registry=registry,
         )
+        self.engine_cache = Counter(
+            "faceline_engine_cache",
+            "Engines loaded at start, by result. hit: found compiled; built: compiled here, for which the log has the "
+            "reason. built at every start: engine.cache_dir isn't kept, or run 'faceline compile' beforehand.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("hit", "built"):
+            self.engine_cache.labels(result)
         self.delivery = Info(
             "faceline_delivery",
             "Delivery mode. at_least_once: subscribers must drop duplicates by event id.",
@@ -420,11 +430,18 @@ class Metrics:
         """An erasure took effect on this worker, so long after it was asked for."""
         self._state.erasure.observe(max(0.0, seconds))
 
-    def describe(self, delivery: str, models: "ModelsMessage") -> None:
-        """Say once what this worker is."""
+    def engine_cached(self, result: str) -> None:
+        """An engine was loaded; ``result`` is ``hit`` or ``built``, as the cache of engines tells."""
+        self._state.engine_cache.labels(result).inc()
+
+    def describe(self, delivery: str, models: "ModelsMessage", computing: "Mapping[str, Computing]") -> None:
+        """Say once what this worker is; ``computing`` by model."""
         self._state.delivery.info({"mode": delivery})
         for model, digest in models.model_dump().items():
-            self._state.models.labels(model).info({"digest": digest})
+            by = computing[model]
+            self._state.models.labels(model).info({"digest": digest, "engine": by.engine, "precision": by.precision})
+            if by.cache:
+                self.engine_cached(by.cache)
 
     def stage_cpu_seconds(self) -> dict[str, float]:
         """CPU seconds by stage so far."""

@@ -19,7 +19,7 @@ from worker.stages.admit import Admission, AdmitOptions, Clock, admit, is_silent
 from worker.stages.align import align, sharpness
 from worker.stages.decide import DecideOptions, Sighting, Standing, decide, depart, withdraw_erased
 from worker.stages.decode import DecodeOptions, decode
-from worker.stages.detect import DetectOptions, detect
+from worker.stages.detect import DetectOptions, batches, detect_all
 from worker.stages.embed import embed
 from worker.stages.identify import IdentifyOptions, identify
 from worker.stages.recognize import blank_state, recognize
@@ -69,6 +69,8 @@ class Models:
     recognizer: Engine
     calibration: Calibration
     horizon: int  # used frames after which older ones fade
+    detector_batch: int = 1  # frames of one size at once; on a CPU one by one is faster
+    embedder_batch: int = 32  # faces at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,9 +318,8 @@ class Pipeline:
         return state, _Work(frame, time_us, state, image, decisions=decisions, notes=notes)
 
     def _run_round(self, work: list[_Work], gallery: GalleryView, hurried: bool) -> None:
+        self._detect(work)
         for item in work:
-            with self._meter.stage("detect"):
-                item.faces = detect(item.image, self.models.detector, self.options.detect)
             with self._meter.stage("track"):
                 self._follow(item)
         chosen = [self._choose(item, hurried) for item in work]
@@ -326,6 +327,16 @@ class Pipeline:
         with self._meter.stage("decide"):
             for item, faces_used in zip(work, used, strict=True):
                 self._decide(item, faces_used, gallery)
+
+    def _detect(self, work: list[_Work]) -> None:
+        """Frames of one size together, whichever cameras they are of. Only frames that are here: none is waited for."""
+        sizes = [item.image.shape[:2] for item in work]
+        for numbers in batches(sizes, self.models.detector_batch):
+            with self._meter.stage("detect"):
+                images = [work[number].image for number in numbers]
+                found = detect_all(images, self.models.detector, self.options.detect)
+            for number, faces in zip(numbers, found, strict=True):
+                work[number].faces = faces
 
     def _follow(self, item: _Work) -> None:
         """Track; tracks that are over depart, new ones get an empty memory."""
@@ -376,8 +387,8 @@ class Pipeline:
             ]
             sharp = [[sharpness(crop) for crop in part] for part in crops]
         with self._meter.stage("embed"):
-            embeddings = embed(np.concatenate(crops) if crops else np.zeros((0, 112, 112, 3), np.uint8),
-                               self.models.embedder)  # fmt: skip
+            every_crop = np.concatenate(crops) if crops else np.zeros((0, 112, 112, 3), np.uint8)
+            embeddings = embed(every_crop, self.models.embedder, max_batch=self.models.embedder_batch)
         memories = [{m.track_id: m for m in item.state.tracks} for item in work]
         flat = [(i, j, u) for i, updates in enumerate(chosen) for j, u in enumerate(updates)]
         with self._meter.stage("recognize"):

@@ -99,16 +99,43 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
     with (
         stop,
         closing(serve(settings.http, desk.health, desk.metrics.registry)) as server,
-        Watchdog(desk.health),
+        ExitStack() as watched,
     ):
         logger.info(
             "faceline serves as %s", settings.service.application_id,
             extra={"delivery": settings.service.delivery, "port": server.port, "frames": settings.topics.frames},
         )  # fmt: skip
-        loaded = open_models(settings)
-        desk.metrics.describe(settings.service.delivery, loaded.context.models)
+        loaded = _load(settings, desk, stop)
+        if loaded is None:
+            return
+        desk.health.beat()
+        watched.enter_context(Watchdog(desk.health))
+        desk.metrics.describe(settings.service.delivery, loaded.context.models, loaded.computing)
         _serve(settings, loaded, sealer, desk, stop, fail_fast)
     logger.info("stopped")
+
+
+class _StopAsked(Exception):
+    """Ends what compiles."""
+
+
+def _load(settings: Settings, desk: _Desk, stop: Stop) -> Loaded | None:
+    """The models; None where a stop came while engines were compiled.
+
+    That takes minutes, at times without a sign of life: until the loop turns nothing is watched but by /startupz, which
+    says how far it has come.
+    """
+
+    def told(text: str) -> None:
+        desk.waiting(text)
+        if stop.requested:
+            raise _StopAsked
+
+    try:
+        return open_models(settings, progress=told)
+    except _StopAsked:
+        logger.info("stopped while engines were compiled; what was finished is kept")
+        return None
 
 
 def _serve(settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, stop: Stop, fail_fast: bool) -> None:

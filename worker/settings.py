@@ -52,6 +52,29 @@ class ModelSettings(_Group):
     )
 
 
+class EngineSettings(_Group):
+    """What computes the networks, and how exactly."""
+
+    kind: Literal["auto", "onnxruntime", "tensorrt"] = Field(
+        default="auto", description="auto: TensorRT where a usable NVIDIA GPU and its libraries are, else ONNX Runtime"
+    )
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32", description="int8: of the embedder; what else there is runs in the next better one"
+    )
+    cache_dir: Path = Field(default_factory=lambda: _cache_home() / "engines", description="compiled engines")
+    device: int = Field(default=0, ge=0, description="number of the GPU, as CUDA counts them")
+    max_frames: int = Field(default=4, ge=1, le=256, description="most frames of one size in one run of the detector")
+    max_faces: int = Field(default=16, ge=1, le=1024, description="most faces in one run of the embedder")
+    max_tracks: int = Field(default=64, ge=1, le=4096, description="most tracks in one run of the recognizer")
+    fixed_batches: bool = Field(
+        default=True,
+        description="TensorRT: every run has the most rows, so that what a face gets doesn't hang on its batch",
+    )
+    max_graphs: int = Field(
+        default=16, ge=0, le=1024, description="TensorRT: most CUDA graphs a network, one a shape; 0: none"
+    )
+
+
 class GallerySettings(_Group):
     """Whom this worker may name, and how often it may be wrong."""
 
@@ -215,6 +238,7 @@ class Settings(BaseSettings):
     )
 
     models: ModelSettings = Field(default_factory=ModelSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
@@ -261,6 +285,7 @@ class Settings(BaseSettings):
         decisive = {
             "pipeline": adapter.dump_python(self.pipeline_options(), mode="json"),
             "gallery": self.gallery.model_dump(mode="json", exclude={"dir"}),
+            "engine": self.engine.model_dump(mode="json", include={"precision"}),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -23,6 +23,7 @@ PYDANTIC_ROOMS = (
     "worker.gallery.records",
     "worker.gallery.receipts",
     "worker.engines.models",
+    "worker.engines.int8",
     "worker.commands",
 )
 CLOCKS_FILES_SOCKETS = {
@@ -108,10 +109,10 @@ def stages_know_no_surroundings(module: Module) -> list[str]:
 
 
 def serving_knows_no_training(module: Module) -> list[str]:
-    """Only training, evaluation, their commands and the benchmark import torch or the training code."""
+    """Only training, evaluation and their commands import torch, the training code or the evaluation."""
     if module.inside("worker.training", "worker.evaluation", "worker.commands.train", "worker.commands.evaluate"):
         return []
-    return importing(module, "torch", "worker.training", with_types=True)
+    return importing(module, "torch", "worker.training", "worker.evaluation", with_types=True)
 
 
 def the_log_is_a_protocol(module: Module) -> list[str]:
@@ -141,6 +142,14 @@ def few_know_the_kafka_client(module: Module) -> list[str]:
     if module.inside(*(f"worker.transport.{room}" for room in rooms)):
         return []
     return importing(module, "kafka", "confluent_kafka", "aiokafka")
+
+
+def few_know_the_gpu(module: Module) -> list[str]:
+    """CUDA and TensorRT are spoken to on their pages alone; those are imported where a GPU was chosen or asked for."""
+    if module.inside("worker.engines.tensorrt", "worker.engines.gpu", "worker.engines.compile"):
+        return []
+    found = importing(module, "cuda", "tensorrt", "tensorrt_rtx", "pynvml")
+    return found if module.inside("worker.accelerate") else found + importing(module, "worker.engines.tensorrt")
 
 
 def steps_are_pure(module: Module) -> list[str]:
@@ -191,6 +200,8 @@ RULES: dict[Callable[[Module], list[str]], list[Module]] = {
         sample("worker.pipeline", "import torch.nn as nn"),
         sample("worker.commands.demo", "def f():\n    from worker.training.model import Recognizer"),
         sample("worker.service", "if TYPE_CHECKING:\n    from torch import Tensor"),
+        sample("worker.assemble", "from worker.evaluation.metrics import roc"),
+        sample("worker.commands.run", "def f():\n    import worker.evaluation.report"),
         sample("worker.engines.x", "importlib.import_module('torch')"),
     ],
     the_log_is_a_protocol: [sample("worker.transport.log", "from worker.pipeline import FrameIn")],
@@ -202,6 +213,11 @@ RULES: dict[Callable[[Module], list[str]], list[Module]] = {
         sample("worker.gallery.index", "from pydantic_settings import BaseSettings"),
     ],
     few_know_the_kafka_client: [sample("worker.service", "from confluent_kafka import Consumer")],
+    few_know_the_gpu: [
+        sample("worker.engines.batched", "from cuda.bindings import runtime"),
+        sample("worker.pipeline", "def f():\n    import tensorrt"),
+        sample("worker.assemble", "def f():\n    from worker.engines.tensorrt import TensorRtDevice"),
+    ],
     steps_are_pure: [
         sample("worker.stages.x", "def f():\n    return time.time_ns()"),
         sample("worker.stages.x", "import time"),

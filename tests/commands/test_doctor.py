@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests.broker.sockets import abandoned_sockets
 from tests.commands.conftest import Outcome, Run
+from worker.assemble import Loaded
 from worker.checkup import Check, Checkup, _bounded
+from worker.engines.choice import Choice
 from worker.settings import Settings
 from worker.transport.clients import open_consumer, open_producer
 from worker.transport.topics import create
@@ -47,6 +50,31 @@ def connected(kafka: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.mark.usefixtures("loaded")
+def test_a_precision_that_cant_be_had(faceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are fine, the engine isn't, and it is said why and what to set."""
+    monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "fp16")
+    done = faceline("doctor", "--json")
+    assert done.code == 1
+    assert states(done)["models"] == "ok"
+    assert "on the CPU set it to fp32 or int8" in text_of(done, "engine")
+
+
+@pytest.mark.usefixtures("original_models")
+def test_int8_that_was_never_made(
+    faceline: Run, tmp_path: Path, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache of an older version: the int8 model is missing, and 'models pull' is the cure."""
+    for path in default_settings.models.dir.iterdir():
+        if ".int8" not in path.name and ".uint8" not in path.name:
+            (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setenv("FACELINE_MODELS__DIR", str(tmp_path))
+    monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "int8")
+    done = faceline("doctor", "--json")
+    assert done.code == 1
+    assert "in int8 is not in" in text_of(done, "models") and "faceline models pull" in text_of(done, "models")
+
+
+@pytest.mark.usefixtures("loaded")
 def test_without_a_broker(faceline: Run) -> None:
     """The machine is checked, and it is said that the rest wasn't."""
     done = faceline("doctor", "--json")
@@ -56,6 +84,30 @@ def test_without_a_broker(faceline: Run) -> None:
     assert "enrol with" in text_of(done, "gallery")
     engines = next(check["details"] for check in done.json if check["name"] == "engine")
     assert engines["detector"] == engines["embedder"] == engines["recognizer"] == "onnxruntime-cpu"
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_engine_and_why(faceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, and by what the machine has; TensorRT that can't be had is a failure with the cure, not a skip."""
+    monkeypatch.setenv("FACELINE_ENGINE__KIND", "onnxruntime")
+    assert text_of(faceline("doctor", "--json"), "engine") == (
+        "onnxruntime-cpu in fp32: detector, embedder and recognizer ran; chosen since engine.kind says so"
+    )
+    monkeypatch.setenv("FACELINE_ENGINE__KIND", "tensorrt")
+    done = faceline("doctor", "--json")
+    assert done.code == 1 and states(done)["engine"] == "failed"
+    assert "engine.kind is tensorrt, and it can't be used: " in text_of(done, "engine")
+    assert "set engine.kind to onnxruntime" in text_of(done, "engine")
+
+
+def test_a_gpu_that_stands_idle_is_a_warning(
+    loaded: Loaded, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU without TensorRT: workers run, and it should be known."""
+    idle = replace(loaded, choice=Choice("onnxruntime", "NVIDIA L4 is there, but TensorRT isn't", idle_gpu=True))
+    monkeypatch.setattr("worker.checkup.open_models", lambda settings: idle)
+    engine = next(check for check in Checkup(default_settings).run() if check.name == "engine")
+    assert engine.state == "warning" and engine.text.endswith("chosen since NVIDIA L4 is there, but TensorRT isn't")
 
 
 @pytest.mark.usefixtures("loaded")

@@ -31,7 +31,7 @@ def test_all_is_well(faceline: Run, action: list[str]) -> None:
 def test_as_json(faceline: Run) -> None:
     """For scripts: what, from where, under which licence, and no problem."""
     rows = faceline("models", "--json").json
-    assert [row["name"] for row in rows] == ["sface", "yunet", "recognizer"]
+    assert [row["name"] for row in rows if row["name"] != "sface int8"] == ["sface", "yunet", "recognizer"]
     assert all(row["problem"] is None and len(row["sha256"]) == 64 and row["sources"] for row in rows)
 
 
@@ -51,7 +51,7 @@ def test_a_damaged_recognizer(faceline: Run, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("FACELINE_MODELS__RECOGNIZER_DIR", str(tmp_path))
     rows = faceline("models", "verify", "--json")
     assert rows.code == 1
-    assert f"no usable recognizer in {tmp_path}" in rows.json[2]["problem"]
+    assert f"no usable recognizer in {tmp_path}" in rows.json[-1]["problem"]
 
 
 def test_pull_from_a_folder(faceline: Run, cache: Path, tmp_path: Path, original_models: dict[str, Path]) -> None:
@@ -66,7 +66,18 @@ def test_pull_from_a_folder(faceline: Run, cache: Path, tmp_path: Path, original
     assert "sface: rewritten (sface-1)" in done.out
     assert faceline("models", "verify").code == 0
     again = faceline("models", "pull")
-    assert again.out.splitlines() == [f"{name}: already there, digest checked" for name in manifests()]
+    there = [*manifests(), "sface in int8"]
+    assert again.out.splitlines() == [f"{name}: already there, digest checked" for name in there]
+
+
+def test_int8_is_asked_for_where_it_is_set(
+    faceline: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With precision int8 a missing int8 model is a problem; otherwise nobody needs it."""
+    assert "sface int8" not in [row["name"] for row in faceline("models", "--json").json]
+    monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "int8")
+    rows = {row["name"]: row for row in faceline("models", "verify", "--json").json}
+    assert rows["sface int8"]["problem"] == f"model 'sface' in int8 is not in {cache}: run 'faceline models pull'"
 
 
 def test_an_unknown_action(faceline: Run) -> None:

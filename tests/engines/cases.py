@@ -6,11 +6,12 @@ import onnx
 from tests.engines.contract import Case, Feeds
 from worker.assemble import DETECTOR, EMBEDDER
 from worker.engines.engine import TensorSpec
+from worker.engines.int8 import load_int8
 from worker.engines.models import load, load_recognizer, manifests
 from worker.settings import Settings
 from worker.stages.recognize import BATCH_TILE
 
-NAMES = ("yunet", "sface", "recognizer", "enrol")
+NAMES = ("yunet", "sface", "sface int8", "recognizer", "enrol")
 
 
 def pictures(number: int, height: int, width: int) -> np.ndarray:
@@ -39,6 +40,7 @@ def case(name: str, settings: Settings) -> Case:
     models = {
         "yunet": lambda: load(manifests()[DETECTOR], settings.models.dir),
         "sface": lambda: load(manifests()[EMBEDDER], settings.models.dir),
+        "sface int8": lambda: load_int8(manifests()[EMBEDDER], settings.models.dir, "uint8"),
         "recognizer": lambda: load_recognizer().recognizer,
         "enrol": lambda: load_recognizer().enrol,
     }
@@ -51,7 +53,7 @@ def case(name: str, settings: Settings) -> Case:
     def feeds(number: int) -> Feeds:
         if name == "yunet":
             return {"input": pictures(number, 64, 96)}
-        if name == "sface":
+        if name.startswith("sface"):
             return {"data": pictures(number, 112, 112)}
         if name == "enrol":
             return {"embedding": embeddings(number)}

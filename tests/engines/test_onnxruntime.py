@@ -15,7 +15,7 @@ from worker.stages.recognize import BATCH_TILE, blank_state, recognize
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(n, marks=[pytest.mark.models] if n in ("yunet", "sface") else []) for n in NAMES],
+    params=[pytest.param(n, marks=[pytest.mark.models] if n.startswith(("yunet", "sface")) else []) for n in NAMES],
 )
 def harness(request: pytest.FixtureRequest, default_settings: Settings) -> Harness:
     """ONNX Runtime with one of the models."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stages.scenes import MADE, faceless, forty_faces, portrait, resized
 from worker.engines.engine import Engine
-from worker.stages.detect import DetectOptions, detect, to_tensor
+from worker.stages.detect import DetectOptions, batches, detect, detect_all, to_tensor
 from worker.types import Faces, Image
 
 # OpenCV's graph engine and ONNX Runtime round differently: measured 6.2e-5 pixels and 2e-7 of score at most.
@@ -169,3 +169,32 @@ def test_frames_are_independent(detector: Engine) -> None:
     again = [as_rows(detect(picture, detector, OPTIONS)) for picture in reversed(pictures)]
     for one, other in zip(first, reversed(again), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8])
+def test_frames_together_as_one_by_one(detector: Engine, most: int) -> None:
+    """Bit for bit on a CPU, however many frames of one size share a run of the engine."""
+    frames = [portrait(), np.flip(portrait(), axis=1).copy(), np.zeros_like(portrait()), portrait() // 2]
+    alone = [detect(frame, detector, OPTIONS) for frame in frames]
+    assert [len(faces) for faces in alone][:2] == [1, 1]
+    together: list[Faces] = []
+    for numbers in batches([frame.shape[:2] for frame in frames], most):
+        together += detect_all([frames[number] for number in numbers], detector, OPTIONS)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.boxes_xyxy, other.boxes_xyxy)
+        np.testing.assert_array_equal(one.landmarks_xy, other.landmarks_xy)
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "want"),
+    [
+        ([], 4, []),
+        ("aaa", 1, [[0], [1], [2]]),
+        ("abab", 4, [[0, 2], [1, 3]]),
+        ("aaaba", 2, [[0, 1], [2, 4], [3]]),
+    ],
+)
+def test_which_frames_go_together(sizes: str, most: int, want: list[list[int]]) -> None:
+    """Those of one size, at most so many, each once, in order."""
+    assert batches([(ord(size), 1) for size in sizes], most) == want

@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     console = Console(stderr=True)
     for manifest in manifests().values():
         pull(manifest, settings.models.dir, report=lambda line: console.print(line, markup=False, highlight=False))
-    loaded = open_models(settings)
+    # Where nobody asked for TensorRT nobody waits for it to be compiled.
+    loaded = open_models(settings, "onnxruntime" if settings.engine.kind == "auto" else None)
     report_options = ReportOptions(video=True, thumbnails=False, fps=scene.FPS)
     with (
         TemporaryDirectory() as scratch,

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     check_person_id(options.person)
     settings = settings_of(options, gallery__dir=options.gallery)
     paths = photo_paths(options.photos)
-    loaded = open_models(settings)
+    loaded = open_models(settings, "onnxruntime")  # a few photos: not worth a GPU, nor compiling for one
     now = datetime.now(UTC)
     with closing(open_people(settings, options.gallery)) as gallery:
         templates, refused = templates_of(paths, settings, loaded, now)

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from worker.assemble import EMBEDDER
 from worker.commands.options import add_settings, print_json, settings_of
+from worker.engines.int8 import int8_of, int8_path, load_int8, prepare_int8
 from worker.engines.models import Manifest, load, load_recognizer, manifests, prepared_path
 from worker.engines.pull import pull
 from worker.errors import ModelError
@@ -36,8 +38,10 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "pull":
         for manifest in manifests().values():
             pull(manifest, settings.models.dir, folder=options.folder, force=options.force, report=print)
+        _make_int8(settings, force=options.force)
         return 0
-    rows = [_published(manifest, settings) for manifest in manifests().values()] + [_recognizer(settings)]
+    rows = [_published(manifest, settings) for manifest in manifests().values()]
+    rows += [*_int8(settings), _recognizer(settings)]
     if options.json:
         print_json(rows)
     else:
@@ -64,6 +68,32 @@ def _published(manifest: Manifest, settings: Settings) -> dict[str, Any]:
         "sources": [getattr(s, "requirement", None) or getattr(s, "url", "") for s in manifest.sources],
         "problem": problem,
     }
+
+
+def _make_int8(settings: Settings, *, force: bool) -> None:
+    """Whoever doesn't run int8 can do without it, and is told."""
+    try:
+        prepare_int8(manifests()[EMBEDDER], settings.models.dir, force=force, report=print)
+    except ModelError as error:
+        if settings.engine.precision == "int8":
+            raise
+        print(f"{error} (needed for engine.precision int8 only)")
+
+
+def _int8(settings: Settings) -> list[dict[str, Any]]:
+    """Told where it is there, or ought to be."""
+    manifest = manifests()[EMBEDDER]
+    path = int8_path(manifest, settings.models.dir, "uint8")
+    if not path.exists() and settings.engine.precision != "int8":
+        return []
+    row: dict[str, Any] = {"name": f"{manifest.name} int8", "role": manifest.role, "licence": manifest.licence}
+    row |= {"path": str(path), "sources": ["made by 'faceline models pull'"], "problem": None}
+    row |= {"bytes": path.stat().st_size if path.exists() else 0, "sha256": int8_of(manifest).sha256["uint8"]}
+    try:
+        load_int8(manifest, settings.models.dir, "uint8")
+    except ModelError as error:
+        row["problem"] = str(error)
+    return [row]
 
 
 def _recognizer(settings: Settings) -> dict[str, Any]:

@@ -79,7 +79,8 @@ class RecognizerModel:
 def manifests() -> dict[str, Manifest]:
     """The published models that Faceline uses, by name."""
     folder = resources.files("worker").joinpath("data", "models")
-    found = [Manifest.model_validate_json(f.read_text()) for f in folder.iterdir() if f.name.endswith(".json")]
+    files = [f for f in folder.iterdir() if f.name.endswith(".json") and not f.name.endswith(".int8.json")]
+    found = [Manifest.model_validate_json(f.read_text()) for f in files]
     return {manifest.name: manifest for manifest in sorted(found, key=lambda m: m.name)}
 
 

@@ -4,6 +4,7 @@ Post-processing follows the published decoding of YuNet (Wu, Peng, Yu: "YuNet: A
 Face Detector", 2023) as OpenCV's FaceDetectorYN does it; tests hold the two together to 1e-3 pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, ClassVar
@@ -36,18 +37,47 @@ def detect(image_bgr: Image, engine: Engine, options: DetectOptions) -> Faces:
 
     ``image_bgr`` is uint8 [H, W, 3] of any size. Coordinates come back in its pixels.
     """
-    height, width = image_bgr.shape[:2]
+    return detect_all([image_bgr], engine, options)[0]
+
+
+def detect_all(images_bgr: Sequence[Image], engine: Engine, options: DetectOptions) -> list[Faces]:
+    """Faces of each of several frames of one size, in one run of the engine; see ``detect``."""
+    height, width = images_bgr[0].shape[:2]
     factor = min(1.0, options.max_side_pixels / max(height, width))
-    small = image_bgr
-    if factor < 1.0:
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        small = cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA if factor < 0.5 else cv2.INTER_LINEAR)
-    tensor = to_tensor(small)
-    faces = decode_outputs(engine.run({"input": tensor}), tensor.shape[2], tensor.shape[3], options)
-    if factor == 1.0 or not len(faces):
-        return faces
-    per_axis = np.array([width / small.shape[1], height / small.shape[0]], np.float32)
-    return Faces(faces.boxes_xyxy * np.tile(per_axis, 2), faces.landmarks_xy * per_axis, faces.scores)
+    small = [_shrunk(image, factor) for image in images_bgr]
+    tensors = [to_tensor(image) for image in small]
+    tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+    outputs = engine.run({"input": tensor})
+    per_axis = np.array([width / small[0].shape[1], height / small[0].shape[0]], np.float32)
+    every = []
+    for row in range(len(small)):
+        own = {name: array[row : row + 1] for name, array in outputs.items()}
+        faces = decode_outputs(own, tensor.shape[2], tensor.shape[3], options)
+        if factor < 1.0 and len(faces):
+            faces = Faces(faces.boxes_xyxy * np.tile(per_axis, 2), faces.landmarks_xy * per_axis, faces.scores)
+        every.append(faces)
+    return every
+
+
+def batches(sizes: Sequence[tuple[int, ...]], most: int) -> list[list[int]]:
+    """Numbers of the frames that may go together: of one size, at most ``most``, in the order in which they came."""
+    groups: list[list[int]] = []
+    open_groups: dict[tuple[int, ...], list[int]] = {}
+    for number, size in enumerate(sizes):
+        group = open_groups.get(size)
+        if group is None or len(group) == most:
+            group = open_groups[size] = []
+            groups.append(group)
+        group.append(number)
+    return groups
+
+
+def _shrunk(image_bgr: Image, factor: float) -> Image:
+    if factor == 1.0:
+        return image_bgr
+    height, width = image_bgr.shape[:2]
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA if factor < 0.5 else cv2.INTER_LINEAR)
 
 
 def to_tensor(image_bgr: Image) -> Float32:

@@ -6,7 +6,7 @@ conditions that drift. Sequences are drawn as row numbers, so that a training st
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +50,17 @@ def embed_folder(
     embedder_digest: str,
     *,
     max_images: int = 5,
+    only: Collection[str] | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, line: None,
 ) -> EmbeddedFaces:
     """Embed ``folder/PERSON/*.jpg`` (first ``max_images`` each), one cache file a person under ``cache``.
 
+    ``only`` names the people to take; default: all.
+
     An interrupted run goes on where it stopped. Images that can't be read or show no face are passed over
     and told to ``report(done, total, line)``.
     """
-    people = sorted(path for path in folder.iterdir() if path.is_dir())
+    people = sorted(path for path in folder.iterdir() if path.is_dir() and (only is None or path.name in only))
     cache.mkdir(parents=True, exist_ok=True)
     parts: list[tuple[str, Float32, Float32]] = []
     for done, person in enumerate(people):

@@ -1,0 +1,110 @@
+"""The accuracy guard: it passes what keeps people apart, fails what doesn't, and says both in numbers."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.evaluation.test_metrics import system
+from worker.engines.engine import Engine
+from worker.engines.models import load_recognizer
+from worker.engines.onnxruntime import OnnxRuntimeEngine
+from worker.errors import ModelError
+from worker.evaluation import footage, precision, protocols, report
+from worker.evaluation.calibrate import SHIPPED, calibration_crops
+from worker.evaluation.embedders import PRECISIONS, open_embedder
+from worker.settings import Settings
+from worker.training.sequences import split_people
+
+SIMILAR = {"int8": {"clean_mean": 0.99, "clean_least": 0.9, "poor_mean": 0.98, "poor_least": 0.8}}
+SPEED = {"fp32": {"median": 2.0, "least": 1.5}, "int8": {"median": 1.0, "least": 0.75}}
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[precision.Result]:
+    """A made protocol: int8 lost a lot, fp16 nothing."""
+    made = {"fp32": system(150, 3), "fp16": system(150, 3), "int8": system(150, 3, worse=0.6)}
+    return precision.judge("made", made, rounds=100)
+
+
+def test_a_sure_drop_fails(judged: list[precision.Result]) -> None:
+    """Wholly above 0.1 point fails; the reference and what equals it pass."""
+    assert {result.precision: result.failed for result in judged} == {"fp32": False, "fp16": False, "int8": True}
+    assert judged[0].drop is None
+    assert judged[2].people == 150
+
+
+def test_an_unsure_drop_passes() -> None:
+    """Where the interval reaches down to what is tolerated nothing is proven, and the page shows how wide it is."""
+    made = {"fp32": system(12, 3), "int8": system(12, 3, worse=0.2)}
+    result = precision.judge("few people", made, rounds=200)[1]
+    assert result.drop is not None and result.drop.high > precision.TOLERATED >= result.drop.low
+    assert not result.failed
+
+
+def test_the_reports_say_it(judged: list[precision.Result], tmp_path: Path) -> None:
+    """Page and JSON hold every figure and the verdict; the manifest gets numbers of int8, and keeps all else."""
+    page = report.markdown(judged, SIMILAR, SPEED)
+    assert "**one does**" in page and "| made | int8 | 150 |" in page and "**fails**" in page
+    assert "none does" in report.markdown(judged[:2], SIMILAR, SPEED)
+    rows = json.loads(report.as_json(judged, SIMILAR, SPEED))["results"]
+    assert [row["failed"] for row in rows] == [False, False, True]
+    manifest = Path(shutil.copy(SHIPPED, tmp_path))
+    report.write_accuracy(manifest, judged, SIMILAR)
+    before, after = json.loads(SHIPPED.read_text()), json.loads(manifest.read_text())
+    assert after["accuracy"]["failed"] is True
+    assert [row["precision"] for row in after["accuracy"]["protocols"]] == ["int8"]
+    assert {**before, "accuracy": None} == {**after, "accuracy": None}
+
+
+def test_who_calibrates_is_never_judged(test_data: Path) -> None:
+    """Parts are drawn by name: nobody of the training part is in those that the guard embeds."""
+    names = tuple(sorted(path.name for path in (test_data / "lfw").iterdir() if path.is_dir()))
+    parts = {part: set(numbers.tolist()) for part, numbers in split_people(names).items()}
+    assert not parts["train"] & (parts["test"] | parts["development"])
+    assert set.union(*parts.values()) == set(range(len(names)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("embedder")
+def test_guard_on_a_few_people(test_data: Path, tmp_path: Path, default_settings: Settings) -> None:
+    """Ten people of each part, all precisions: everything runs, fp16 and int8 are near fp32, nobody fails surely."""
+    try:
+        faces = precision.embed_unseen(test_data / "lfw", tmp_path, default_settings, lambda line: None, num_people=10)
+    except ModelError as error:
+        pytest.skip(str(error).replace(str(default_settings.models.dir), "the cache"))
+    similar = {name: report.similarity(faces["fp32"], faces[name]) for name in PRECISIONS}
+    assert similar["fp16"]["poor_least"] > 0.999
+    assert similar["int8"]["clean_mean"] > 0.99 and similar["int8"]["poor_mean"] > 0.99
+    trained = load_recognizer()
+    network = protocols.Recognizer(OnnxRuntimeEngine(trained.recognizer), OnnxRuntimeEngine(trained.enrol))
+    results = precision.on_photos(faces, network, 50, lambda line: None)
+    assert {result.protocol for result in results} == {"photos", "poor photos", "tracks of 8 poor frames"}
+    assert [result for result in results if result.failed] == []
+    print("\n" + report.markdown(results, similar, SPEED))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("embedder")
+def test_footage_is_read_by_session(test_data: Path, default_settings: Settings, detector: Engine) -> None:
+    """NUAA: thirteen sessions of eight people, all long enough; with fp32, returning people match across sessions."""
+    sessions = footage.read_sessions(test_data / "webcam", detector)
+    assert len(sessions) == 13
+    assert len({session.person for session in sessions}) == 8
+    trained = load_recognizer()
+    network = protocols.Recognizer(OnnxRuntimeEngine(trained.recognizer), OnnxRuntimeEngine(trained.enrol))
+    with open_embedder("fp32", default_settings)[0] as engine:
+        vectors = footage.describe(sessions, engine)
+    made = footage.compare_footage(sessions, vectors, vectors, network)
+    assert set(made.genuine_person.tolist()) == {0, 3, 4}
+    assert np.median(made.genuine) > made.impostor.max()
+
+
+def test_calibration_crops_are_the_same_every_time(test_data: Path, detector: Engine) -> None:
+    """A clean and a degraded crop a person, in an order that a seed decides."""
+    crops = calibration_crops(test_data / "lfw", detector, num_people=3)
+    assert crops.shape == (6, 112, 112, 3)
+    np.testing.assert_array_equal(crops, calibration_crops(test_data / "lfw", detector, num_people=3))
+    assert (crops != calibration_crops(test_data / "lfw", detector, num_people=3, seed=1)).any()

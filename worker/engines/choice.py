@@ -1,0 +1,55 @@
+"""Which engine computes, decided once by what the machine has, and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.errors import ModelError
+
+EngineKind = Literal["auto", "onnxruntime", "tensorrt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine, and the reason in a few words, for logs and the doctor.
+
+    ``idle_gpu``: there is a GPU, and it isn't used for want of something.
+    """
+
+    kind: Literal["onnxruntime", "tensorrt"]
+    reason: str
+    idle_gpu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """What computes one model, and in which precision.
+
+    ``cache`` is ``hit`` or ``built`` where it was compiled: before, or at this start.
+    """
+
+    engine: str
+    precision: str
+    cache: str = ""
+
+
+def choose(kind: EngineKind, find_gpu: Callable[[], str], find_library: Callable[[], str]) -> Choice:
+    """``find_gpu`` and ``find_library`` describe what there is, or raise ``ModelError`` that says what is missing.
+
+    Raises ``ModelError`` where TensorRT is asked for by name and can't be used; only ``auto`` does without.
+    """
+    if kind == "onnxruntime":
+        return Choice("onnxruntime", "engine.kind says so")
+    try:
+        gpu = find_gpu()
+    except ModelError as error:
+        if kind == "tensorrt":
+            raise ModelError(f"engine.kind is tensorrt, and it can't be used: {error}") from error
+        return Choice("onnxruntime", str(error))
+    try:
+        library = find_library()
+    except ModelError as error:
+        if kind == "tensorrt":
+            raise ModelError(f"engine.kind is tensorrt, and it can't be used: {error}") from error
+        return Choice("onnxruntime", f"{gpu} is there, but {error}", idle_gpu=True)
+    return Choice("tensorrt", f"{gpu} and {library} are there" if kind == "auto" else f"engine.kind says so; {gpu}")
