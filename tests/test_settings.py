@@ -71,8 +71,8 @@ def test_an_empty_file_is_no_error(file, text: str) -> None:
 
 
 GROUPS = (
-    "admit, decide, decode, detect, encryption, engine, enrol, gallery, http, identify, kafka, log, models, sample, service, "
-    "topics, track"
+    "admit, decide, decode, detect, encryption, engine, enrol, gallery, http, identify, kafka, log, models, sample, "
+    "service, topics, track"
 )
 
 
