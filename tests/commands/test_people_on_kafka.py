@@ -136,7 +136,7 @@ def test_records_that_cannot_be_read_are_told(faceline: Run, settings: Settings)
         writer.write(Message(settings.topics.gallery, b"ben", b"damaged", partition=0))
     done = faceline("people", "--json")
     assert [row["person_id"] for row in done.json] == ["ann"]
-    assert f"1 records of topic {settings.topics.gallery} can't be read here" in done.err
+    assert f"1 record of topic {settings.topics.gallery} can't be read here" in done.err
 
 
 def put(settings: Settings, person_id: str) -> None:

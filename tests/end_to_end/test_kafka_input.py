@@ -120,7 +120,7 @@ def test_thirty_megabytes(kafka: Settings, car: list[SourceFrame], quick: Loaded
 
 
 def test_foreign_snapshots(site: Site, car: list[SourceFrame], quick: Loaded, gallery: FolderGallery) -> None:
-    """Noise and a newer format among the snapshots: those cameras begin anew, their snapshots go, the others live."""
+    """Noise among the snapshots: those cameras begin anew, their snapshots go, the others live."""
     start_us = now_us()
     cameras = [b"car", b"car-2", b"car-3"]
     first = [frame for camera in cameras for frame in car_at(site, car[:20], start_us, camera)]
@@ -128,8 +128,7 @@ def test_foreign_snapshots(site: Site, car: list[SourceFrame], quick: Loaded, ga
     with site.service(quick, gallery) as running:
         running.work_off(len(first))
     topic = site.settings.topics.state
-    newer = msgspec.msgpack.encode({"format": 99, "camera": "?"})
-    site.produce([Message(topic, b"car", b"\xc1noise", (), 0), Message(topic, b"car-2", newer, (), 0),
+    site.produce([Message(topic, b"car", b"\xc1noise", (), 0), Message(topic, b"car-2", b"", (), 0),
                   Message(topic, b"\xff\xfe", b"?", (), 0)])  # fmt: skip
     rest = [frame for camera in cameras for frame in car_at(site, car, start_us, camera)[20:]]
     site.produce(rest[-10:])  # of car-3
@@ -143,6 +142,25 @@ def test_foreign_snapshots(site: Site, car: list[SourceFrame], quick: Loaded, ga
     assert [len(tracks[c]) for c in ("car", "car-2", "car-3")] == [2, 2, 1]
     state = site.account()
     assert sum(state.outcomes.values()) == state.next_offset == len(first) + len(rest)
+
+
+def test_a_newer_snapshot(site: Site, car: list[SourceFrame], quick: Loaded, gallery: FolderGallery) -> None:
+    """It waits for a worker of that version, says so, and ends nobody's visit; then it goes on."""
+    frames = car_at(site, car, now_us())
+    site.produce(frames[:20])
+    with site.service(quick, gallery) as running:
+        running.work_off(20)
+    topic = site.settings.topics.state
+    whole = site.states()[0, b"car"]
+    site.produce([Message(topic, b"car", msgspec.msgpack.encode({"format": 99, "camera": "?"}), (), 0)])
+    site.produce(frames[20:])
+    with site.service(quick, gallery) as running:
+        problems = until(lambda: [step.problem for step in [running.service.step(0.1)] if step.problem])
+        assert "snapshot of car: snapshot format 99" in problems[0] and "run the version of Faceline" in problems[0]
+    site.produce([Message(topic, b"car", whole, (), 0)])
+    with site.service(quick, gallery) as running:
+        running.work_off(len(frames) - 20)
+    assert len({event["track_id"] for event in site.events("car")}) == 1
 
 
 @pytest.mark.parametrize("to", [25, 5])

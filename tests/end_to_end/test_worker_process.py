@@ -171,7 +171,7 @@ def test_a_second_process_of_one_name(site: Site, tmp_path: Path, car: list[Sour
 
 
 def test_a_partition_is_added(kafka: Settings, tmp_path: Path, car: list[SourceFrame]) -> None:
-    """Its state has no room: one clear reason. 'faceline topics create' makes room, and its frames are processed."""
+    """Its state has no room: it waits, told and counted, the other goes on. 'topics create' makes room for it."""
     topics.create(kafka, partitions=1)
     site = Site(kafka)
     with Worker(kafka, tmp_path) as worker:
@@ -179,15 +179,21 @@ def test_a_partition_is_added(kafka: Settings, tmp_path: Path, car: list[SourceF
         site.produce(frames_of(site, car[:10]))
         worker.until_frames(10)
         site.add_partitions(2)
-        reason = worker.until_answers("/readyz", "has no partition 1")
-        assert kafka.topics.state in reason and "run 'faceline topics create'" in reason
+        until(lambda: worker.metric("faceline_partitions_waiting") == 1)
+        (told,) = [line["message"] for line in worker.lines(level="WARNING") if "can't be restored" in line["message"]]
+        assert told.startswith(f"partition 1 can't be restored yet: {kafka.topics.state} has no such partition")
+        assert "run 'faceline topics create'" in told
         assert worker.cpu_share(1) < 0.5
+        site.produce(frames_of(site, car[10:15]))
+        worker.until_frames(15)
+        worker.until_ready()
         topics.create(kafka)
         site.produce(frames_of(site, car, 1))
-        worker.until_frames(10 + len(car))
+        worker.until_frames(15 + len(car))
+        until(lambda: worker.metric("faceline_partitions_waiting") == 0)
         worker.until_ready()
         assert worker.end() == 0
-    assert_nothing_lost(site, 10 + len(car))
+    assert_nothing_lost(site, 15 + len(car))
     assert worker.tracebacks() == []
 
 
