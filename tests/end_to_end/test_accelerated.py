@@ -16,7 +16,7 @@ from worker.engines.models import load_recognizer
 from worker.errors import EngineFailed
 from worker.gallery.folder import FolderGallery
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 LIMITS = {
     "detector": {"input": (4, 3, 640, 640)},

@@ -57,6 +57,7 @@ def test_an_empty_camera_beside_changes_nothing(
     assert _told(alone, "door-1") == _told(reference, "door-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_faults_change_nothing(plant: Callable[..., Plant], frames: list[Frame], reference: Run, seed: int) -> None:
     """Workers killed and fenced, commits that fail before or after being written: nothing lost, doubled, changed."""
@@ -64,6 +65,7 @@ def test_faults_change_nothing(plant: Callable[..., Plant], frames: list[Frame],
     assert run.values == reference.values
 
 
+@pytest.mark.slow
 def test_faults_do_happen(plant: Callable[..., Plant], frames: list[Frame]) -> None:
     """The seeds above kill workers in mid-visit; a fault run without faults would prove nothing."""
     assert sum(disturbed(plant(), frames, seed).num_restarts for seed in range(6)) >= 6

@@ -15,14 +15,15 @@ pytestmark = pytest.mark.models
 
 
 def outcomes(plant: Plant, frames: list[Frame], batch_frames: int = 8) -> tuple[dict[str, int], Run]:
-    """Outcome counters of a run, and what it left."""
+    """Counters of outcomes and notes of a run, and what it left."""
     plant.produce(frames)
     service = plant.worker(batch_frames)
     service.step(0.0)
     counted: dict[str, int] = {}
     while plant.behind():
-        for outcome, number in service.step(0.0).outcomes.items():
-            counted[outcome] = counted.get(outcome, 0) + number
+        step = service.step(0.0)
+        for name, number in (*step.outcomes.items(), *step.notes.items()):
+            counted[name] = counted.get(name, 0) + number
     return counted, plant.finish(service)
 
 

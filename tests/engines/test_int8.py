@@ -14,6 +14,8 @@ from worker.engines.models import manifests, prepared_path
 from worker.errors import InvalidSettings, ModelError
 from worker.settings import EngineSettings, ModelSettings, Settings, load_settings
 
+pytestmark = pytest.mark.slow
+
 SFACE = manifests()[EMBEDDER]
 
 

@@ -15,7 +15,7 @@ from worker.errors import ModelError
 from worker.settings import Settings
 from worker.stages.detect import DetectOptions, detect
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 class Spoiled:

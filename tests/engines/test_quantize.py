@@ -21,7 +21,7 @@ from worker.stages.align import align
 from worker.stages.detect import DetectOptions, detect
 from worker.stages.embed import embed
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ FORMAT = 2
 READABLE = (1, 2)
 """Format 2 tells frames' fates from what was noted about them, and knows what was shed; the rest is the same."""
 
+_TO_COME = 16  # formats that later versions may have; a number above them is damage
+
 _NOTES_OF_FORMAT_1 = frozenset(
     {"replaced_time", "malformed_time", "new_epoch", "faces_over_limit", "embedded", "track_split"}
 )
@@ -27,7 +29,7 @@ class BadSnapshot(FacelineError):
 
 
 class UnknownFormat(FacelineError):
-    """A snapshot of another version of Faceline, whole as far as can be told."""
+    """A snapshot of a later version of Faceline, whole as far as can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def _load(data: bytes) -> _Envelope:
     try:
         version = msgspec.msgpack.decode(data, type=dict[str, Any])["format"]
         if version not in READABLE:
-            raise UnknownFormat(
+            newer = isinstance(version, int) and FORMAT < version <= FORMAT + _TO_COME
+            raise (UnknownFormat if newer else BadSnapshot)(
                 f"snapshot format {version} is none of {READABLE}: run the version of Faceline that wrote it"
             )
         return _decoder.decode(data)

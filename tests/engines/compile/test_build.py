@@ -22,6 +22,8 @@ from worker.engines.compile.profiles import InputProfile, Profile
 from worker.errors import InvalidSettings, ModelError
 from worker.settings import EngineSettings, Settings
 
+pytestmark = pytest.mark.slow
+
 ADA = (8, 9)
 TURING = (7, 5)
 SMALL = Profile((InputProfile("x", (1, 4), (2, 4), (8, 4)),))
