@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ def sample(name: str, source: str) -> Module:
     return Module(name, ast.parse(source))
 
 
+@cache
 def sources() -> list[Module]:
     """All of the package."""
     modules = []

@@ -22,7 +22,7 @@ from worker.transport.log import Message
 from worker.transport.state import load_partition
 from worker.types import MICROSECONDS, GalleryView
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 MAN, WOMAN = "carphone_man", "eileen_collins"
 
 

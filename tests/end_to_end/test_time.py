@@ -11,7 +11,7 @@ from worker.sources import SourceFrame
 from worker.transport.codec import frame_headers
 from worker.types import MICROSECONDS
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 def outcomes(plant: Plant, frames: list[Frame], batch_frames: int = 8) -> tuple[dict[str, int], Run]:
