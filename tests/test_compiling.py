@@ -8,13 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
-from worker.assemble import EMBEDDER
 from worker.compiling import ANY_GPU, NETWORKS, Target, compile_networks, network, precision_of, target_of
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.profiles import padded
 from worker.engines.gpu import Gpu
 from worker.engines.int8 import load_int8
-from worker.engines.models import load, load_recognizer, manifests
+from worker.engines.models import EMBEDDER, load, load_recognizer, manifests
 from worker.errors import ModelError
 from worker.settings import Settings, load_settings
 from worker.stages.detect import to_tensor

@@ -12,7 +12,7 @@ from worker.engines.choice import Choice, Computing, EngineKind
 from worker.engines.choice import choose as choose_by_hardware
 from worker.engines.engine import Engine
 from worker.engines.int8 import int8_of, load_int8
-from worker.engines.models import RecognizerModel, load, load_recognizer, manifests
+from worker.engines.models import DETECTOR, EMBEDDER, RecognizerModel, load, load_recognizer, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.engines.parity import Engines, require_parity
 from worker.errors import InvalidSettings
@@ -23,8 +23,6 @@ from worker.gallery.source import People, PeopleSource
 from worker.messages import EventContext, ModelsMessage
 from worker.pipeline import Meter, Models, Pipeline
 from worker.settings import Settings
-
-DETECTOR, EMBEDDER = "yunet", "sface"
 
 Network = Literal["detector", "embedder", "recognizer", "enrol"]
 Kind = Literal["onnxruntime", "tensorrt"]

@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from worker.assemble import EMBEDDER, Loaded, open_gallery, open_models, open_people
+from worker.assemble import Loaded, open_gallery, open_models, open_people
 from worker.engines.int8 import load_int8
-from worker.engines.models import load, load_recognizer, manifests
+from worker.engines.models import EMBEDDER, load, load_recognizer, manifests
 from worker.errors import FacelineError, ModelError
 from worker.settings import Settings
 from worker.stages.detect import detect

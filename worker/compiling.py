@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from worker.assemble import DETECTOR, EMBEDDER
 from worker.engines.compile.build import Progress, build
 from worker.engines.compile.cache import Cached, EngineCache, EngineKey
 from worker.engines.compile.flavour import Flavour
@@ -24,7 +23,7 @@ from worker.engines.compile.profiles import (
 )
 from worker.engines.gpu import Gpu
 from worker.engines.int8 import load_int8
-from worker.engines.models import load, load_recognizer, manifests
+from worker.engines.models import DETECTOR, EMBEDDER, load, load_recognizer, manifests
 from worker.settings import Settings
 from worker.stages.align import CROP_SIZE
 from worker.stages.recognize import BATCH_TILE

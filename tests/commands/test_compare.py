@@ -3,9 +3,9 @@
 import pytest
 
 from tests.commands.conftest import Run
-from worker.assemble import EMBEDDER, Loaded
+from worker.assemble import Loaded
 from worker.engines.int8 import load_int8
-from worker.engines.models import manifests
+from worker.engines.models import EMBEDDER, manifests
 from worker.errors import ModelError
 from worker.settings import Settings
 

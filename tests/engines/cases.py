@@ -4,10 +4,9 @@ import numpy as np
 import onnx
 
 from tests.engines.contract import Case, Feeds
-from worker.assemble import DETECTOR, EMBEDDER
 from worker.engines.engine import TensorSpec
 from worker.engines.int8 import load_int8
-from worker.engines.models import load, load_recognizer, manifests
+from worker.engines.models import DETECTOR, EMBEDDER, load, load_recognizer, manifests
 from worker.settings import Settings
 from worker.stages.recognize import BATCH_TILE
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.assemble import EMBEDDER, Loaded, choose, open_engine, open_models
+from worker.assemble import Loaded, choose, open_engine, open_models
 from worker.engines import int8
 from worker.engines.int8 import int8_of, int8_path, load_int8, prepare_int8
-from worker.engines.models import manifests, prepared_path
+from worker.engines.models import EMBEDDER, manifests, prepared_path
 from worker.errors import InvalidSettings, ModelError
 from worker.settings import EngineSettings, ModelSettings, Settings, load_settings
 

@@ -8,11 +8,10 @@ import pytest
 from onnx import numpy_helper
 
 from tests.engines.cases import pictures
-from worker.assemble import EMBEDDER
 from worker.engines.drawn import street
 from worker.engines.engine import Engine
 from worker.engines.int8 import int8_of, load_int8
-from worker.engines.models import load, manifests
+from worker.engines.models import EMBEDDER, load, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.engines.quantize import NUM_FLOAT, Calibration, _equalize, _fold, _layers, as_uint8, calibrate, quantize
 from worker.errors import ModelError

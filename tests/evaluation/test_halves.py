@@ -5,9 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.assemble import EMBEDDER
 from worker.engines.engine import Engine
-from worker.engines.models import load, manifests
+from worker.engines.models import EMBEDDER, load, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.evaluation.halves import rounded_to_halves
 from worker.settings import Settings

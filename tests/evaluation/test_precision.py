@@ -23,13 +23,13 @@ SPEED = {"fp32": {"median": 2.0, "least": 1.5}, "int8": {"median": 1.0, "least":
 
 
 @pytest.fixture(scope="module")
-def judged() -> list[precision.Result]:
+def judged() -> list[report.Result]:
     """A made protocol: int8 lost a lot, fp16 nothing."""
     made = {"fp32": system(150, 3), "fp16": system(150, 3), "int8": system(150, 3, worse=0.6)}
     return precision.judge("made", made, rounds=100)
 
 
-def test_a_sure_drop_fails(judged: list[precision.Result]) -> None:
+def test_a_sure_drop_fails(judged: list[report.Result]) -> None:
     """Wholly above 0.1 point fails; the reference and what equals it pass."""
     assert {result.precision: result.failed for result in judged} == {"fp32": False, "fp16": False, "int8": True}
     assert judged[0].drop is None
@@ -44,7 +44,7 @@ def test_an_unsure_drop_passes() -> None:
     assert not result.failed
 
 
-def test_the_reports_say_it(judged: list[precision.Result], tmp_path: Path) -> None:
+def test_the_reports_say_it(judged: list[report.Result], tmp_path: Path) -> None:
     """Page and JSON hold every figure and the verdict; the manifest gets numbers of int8, and keeps all else."""
     page = report.markdown(judged, SIMILAR, SPEED)
     assert "**one does**" in page and "| made | int8 | 150 |" in page and "**fails**" in page

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from worker.assemble import EMBEDDER
 from worker.commands.options import add_settings, print_json, settings_of
 from worker.engines.int8 import int8_of, int8_path, load_int8, prepare_int8
-from worker.engines.models import Manifest, load, load_recognizer, manifests, prepared_path
+from worker.engines.models import EMBEDDER, Manifest, load, load_recognizer, manifests, prepared_path
 from worker.engines.pull import pull
 from worker.errors import ModelError
 from worker.settings import Settings

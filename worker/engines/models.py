@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.calibration import Calibration, ImpostorTable
 from worker.errors import ModelError
 
+DETECTOR, EMBEDDER = "yunet", "sface"
+"""The published models in use, by name."""
+
 
 class WheelSource(BaseModel):
     """A file inside a wheel of the package registry that pip is configured for."""

@@ -14,10 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from worker.assemble import DETECTOR, EMBEDDER
 from worker.engines.engine import Engine
 from worker.engines.int8 import make_int8, prepare_int8
-from worker.engines.models import load, manifests
+from worker.engines.models import DETECTOR, EMBEDDER, load, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.engines.quantize import calibrate
 from worker.settings import load_settings

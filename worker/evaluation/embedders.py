@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from worker.assemble import DETECTOR, EMBEDDER
 from worker.engines.engine import Engine
 from worker.engines.int8 import int8_of, load_int8
-from worker.engines.models import load, manifests
+from worker.engines.models import DETECTOR, EMBEDDER, load, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.evaluation.halves import rounded_to_halves
 from worker.settings import Settings

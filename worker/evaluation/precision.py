@@ -8,43 +8,23 @@ identities lies above it.
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from worker.assemble import DETECTOR
-from worker.engines.models import load, load_recognizer, manifests
+from worker.engines.models import DETECTOR, load, load_recognizer, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.evaluation import footage, protocols, report
 from worker.evaluation.calibrate import SHIPPED
 from worker.evaluation.embedders import PRECISIONS, embedded, open_embedder
-from worker.evaluation.metrics import Comparisons, Interval, bootstrap_drop, tar_at
+from worker.evaluation.metrics import Comparisons, bootstrap_drop, tar_at
+from worker.evaluation.report import TOLERATED, Result
 from worker.settings import Settings, load_settings
 from worker.training.data import EmbeddedFaces
 from worker.training.sequences import split_people
 
 FAR = 1e-3
-TOLERATED = 0.001  # 0.1 point of TAR
 REFERENCE = "fp32"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One protocol under one precision."""
-
-    protocol: str
-    precision: str
-    people: int
-    genuine: int
-    impostor: int
-    tar: float
-    drop: Interval | None  # None: the reference itself
-
-    @property
-    def failed(self) -> bool:
-        """Whether the drop is surely more than is tolerated."""
-        return self.drop is not None and self.drop.low > TOLERATED
 
 
 def judge(protocol: str, comparisons: dict[str, Comparisons], rounds: int, seed: int = 0) -> list[Result]:

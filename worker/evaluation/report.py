@@ -2,23 +2,41 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from worker.evaluation.calibrate import written
 from worker.evaluation.embedders import open_embedder
+from worker.evaluation.metrics import Interval
 from worker.settings import Settings
 from worker.training.data import VARIANTS, EmbeddedFaces
 
-if TYPE_CHECKING:
-    from worker.evaluation.precision import Result
+TOLERATED = 0.001  # 0.1 point of TAR
 
 Table = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One protocol under one precision."""
+
+    protocol: str
+    precision: str
+    people: int
+    genuine: int
+    impostor: int
+    tar: float
+    drop: Interval | None  # None: the reference itself
+
+    @property
+    def failed(self) -> bool:
+        """Whether the drop is surely more than is tolerated."""
+        return self.drop is not None and self.drop.low > TOLERATED
 
 
 def similarity(reference: EmbeddedFaces, candidate: EmbeddedFaces) -> dict[str, float]:
@@ -49,13 +67,13 @@ def milliseconds(settings: Settings, rounds: int = 60) -> Table:
     return {name: {"median": median(values), "least": min(values)} for name, values in spent.items()}
 
 
-def as_json(results: Sequence["Result"], similar: Table, speed: Table) -> str:
+def as_json(results: Sequence[Result], similar: Table, speed: Table) -> str:
     """Everything, for machines."""
     rows = [asdict(result) | {"failed": result.failed} for result in results]
     return json.dumps({"results": rows, "cosine_to_fp32": similar, "cpu_milliseconds": speed}, indent=2) + "\n"
 
 
-def markdown(results: Sequence["Result"], similar: Table, speed: Table) -> str:
+def markdown(results: Sequence[Result], similar: Table, speed: Table) -> str:
     """The page that is committed."""
     failed = any(result.failed for result in results)
     lines = [
@@ -90,7 +108,7 @@ def markdown(results: Sequence["Result"], similar: Table, speed: Table) -> str:
     )
 
 
-def write_accuracy(manifest: Path, results: Sequence["Result"], similar: Table) -> None:
+def write_accuracy(manifest: Path, results: Sequence[Result], similar: Table) -> None:
     """Put the figures of int8 into its description; nothing else in it changes."""
     described: dict[str, Any] = json.loads(manifest.read_text())
     described["accuracy"] = {
