@@ -132,11 +132,18 @@ def test_at_least_once_covers_what_was_written(caplog: pytest.LogCaptureFixture)
 
 
 def test_at_least_once_an_operators_reset_is_one(caplog: pytest.LogCaptureFixture) -> None:
-    """The group stands elsewhere than where it stood when the state was written."""
+    """The group stands before where it stood when the state was written."""
     _, partition = restored(committed(91, own=dump_partition(replace(OWN, committed_offset=97))), offsets_may_lag=True)
     assert partition.state.next_offset == 91 and partition.covered_until == 0
     assert partition.dropped == {"door"}
     assert len(warnings(caplog)) == 1
+
+
+def test_at_least_once_offsets_may_follow_step_by_step() -> None:
+    """A batch of covered records alone moves the group and writes no state; then the worker ends again."""
+    own = dump_partition(replace(OWN, committed_offset=90))
+    _, partition = restored(committed(95, own=own), offsets_may_lag=True)
+    assert partition.covered_until == 100 and list(partition.cameras) == ["door"]
 
 
 def test_at_least_once_offsets_may_fail_twice() -> None:

@@ -18,6 +18,7 @@ from worker.calibration import Calibration
 from worker.engines.engine import Engine, TensorSpec
 from worker.errors import Retryable
 from worker.pipeline import CameraState, Models, Pipeline
+from worker.sealing import Sealer
 from worker.service import Service
 from worker.settings import Settings, load_settings
 from worker.transport.log import PARTITION_KEY, Message, Snapshot
@@ -360,7 +361,38 @@ def test_what_cannot_be_restored_holds_nobody_up(hall: Hall, monkeypatch: pytest
     monkeypatch.setattr(service._transport, "restore", slow)
     hall.produce("door", partition=1)
     first, second, third = service.step(0.0), service.step(0.0), service.step(0.0)
-    assert asked == [0, 1, 0]
+    assert asked == [0, 1]
     assert (first.waiting, first.working) == ({0, 1}, 0)
     assert (second.waiting, second.working, list(second.restored)) == ({0}, 1, [1])
     assert third.waiting == {0} and third.num_records == 1 and third.committed
+    hall.clock.seconds += 17.0  # ten times what the try took hasn't passed yet
+    service.step(0.0)
+    assert asked == [0, 1]
+    hall.clock.seconds += 2.0
+    service.step(0.0)
+    assert asked == [0, 1, 0]
+
+
+def test_a_state_that_cannot_be_used_holds_nobody_up(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
+    """Sealed with a key that this worker lacks: told once, no record of it comes; one that has the key goes on."""
+    for partition in (0, 1):
+        hall.produce("door", partition=partition)
+    sealed = hall.worker(sealer=Sealer([bytes(32)]))
+    drain(sealed)
+    sealed.close()
+    own = dump_partition(PartitionState(1, None, CONTEXT.digest, {"processed": 1}))
+    hall.broker.produce(hall.settings.topics.state, b"", own, timestamp_us=0, partition=1)
+    hall.broker.produce(hall.settings.topics.state, b"door", None, timestamp_us=0, partition=1)
+    for partition in (0, 1):
+        hall.produce("door", 1.0, partition=partition)
+    worker = hall.worker(sealer=Sealer())
+    steps = [worker.step(0.0) for _ in range(9)]
+    assert [step.problem for step in steps] == [None] * 9
+    assert sum(step.num_records for step in steps) == 1
+    assert (steps[-1].waiting, steps[-1].working) == ({0}, 1)
+    assert "sealed with key 66687aad" in (steps[-1].unusable or "")
+    hall.clock.seconds += 5.0
+    worker.step(0.0)
+    assert len([r for r in caplog.records if "sealed with key" in r.getMessage()]) == 1
+    worker.close()
+    assert drain(hall.worker(sealer=Sealer([bytes(32)]))) == {"processed": 1}

@@ -31,8 +31,8 @@ _CLIENT_TIMEOUT_SECONDS = 10.0
 class Health:
     """What the probes say; any thread may ask and tell.
 
-    The loop tells ``beat`` once a turn, and ``ready`` or ``waiting`` as the turn went. The first ``ready`` ends the
-    start.
+    The loop tells ``beat`` once a turn, and ``ready`` or ``waiting`` as the turn went. ``started``, or the first
+    ``ready``, ends the start.
     """
 
     def __init__(
@@ -60,6 +60,11 @@ class Health:
         """It can't work now, and why; also before the first ``ready``, to say how far the start has come."""
         with self._lock:
             self._hindrance = reason
+
+    def started(self) -> None:
+        """A first poll worked, whatever hinders since."""
+        with self._lock:
+            self._started = True
 
     def ready(self) -> None:
         """Models are loaded and the last poll worked."""

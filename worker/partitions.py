@@ -210,8 +210,8 @@ class Partitions:
 
         Equal: always so where nobody interfered. Offset ahead: records expired, or an operator passed over them; they
         are counted and the tracks go on, since event time ends those that are over. Offset behind: an operator wants
-        records again, or the topic was made anew; whatever was open never happened. At least once, where the group
-        stood when the state was written: a worker ended between writing that and the offsets.
+        records again, or the topic was made anew; whatever was open never happened. At least once, not before where the
+        group stood when the state was written: a worker ended between writing that and the offsets.
         """
         distance = snapshot.next_offset - partition.state.next_offset
         if distance > 0:
@@ -220,13 +220,17 @@ class Partitions:
             )
             outcomes = Counter(partition.state.outcomes) + Counter({SKIPPED: distance})
             partition.state = replace(partition.state, next_offset=snapshot.next_offset, outcomes=dict(outcomes))
-        elif distance < 0 and self._offsets_may_lag and snapshot.next_offset == partition.state.committed_offset:
+        elif distance < 0 and self._is_lag(snapshot, partition.state):
             partition.covered_until = partition.state.next_offset
         elif distance < 0:
             logger.warning(
                 "partition %d was set back by %d records: it begins anew there", snapshot.partition, -distance
             )
             self._begin_anew(partition, snapshot.next_offset, partition.cameras)
+
+    def _is_lag(self, snapshot: Snapshot, own: PartitionState) -> bool:
+        stood_at = own.committed_offset
+        return self._offsets_may_lag and stood_at is not None and snapshot.next_offset >= stood_at
 
     def _begin_anew(self, partition: Partition, offset: int, cameras: Iterable[str]) -> None:
         partition.state = PartitionState(offset, first_offset=offset)

@@ -30,6 +30,8 @@ COVERED = "covered"
 """Outcome of a frame that its camera's state has seen: a worker ended between writing that and the partition's."""
 
 _RESTORE_SECONDS = 1.0  # of one turn, so that polls aren't late: the rest waits for the next
+_AGAIN_SECONDS = 1.0  # before a partition that couldn't be restored is tried again, and ten times what the try took
+_TELL_SECONDS = 30.0  # between lines about a state that can't be used
 _PACE_WEIGHT = 0.2  # of the newest batch in the running mean of seconds a frame
 
 
@@ -72,6 +74,7 @@ class Step:
     lost: frozenset[int] = frozenset()
     restored: Mapping[int, float] = field(default_factory=dict)  # seconds that it took, by partition
     waiting: frozenset[int] = frozenset()  # partitions that couldn't be restored yet
+    unusable: str | None = None  # why the state of one of them can't be used here
     working: int = 0  # partitions that are restored
     problem: str | None = None  # why the batch was given up, or why there is none
     fenced: bool = False  # the problem was that another worker owns the work now
@@ -138,6 +141,9 @@ class Service:
         may_lag = settings.service.delivery == "at_least_once"
         self._partitions = Partitions(form, self._adopt, may_lag, transport.num_partitions)
         self._acknowledgements: list[Message] = []  # not yet written
+        self._try_at: dict[int, float] = {}  # by partition, when a restore that failed is tried again
+        self._unusable: dict[int, str] = {}  # by partition, why its state can't be used here
+        self._told_at: dict[int, float] = {}  # by partition, when that was told
         self._heard: dict[int, float] = {}  # by partition, when its last record came, on the monotonic clock
         self._frame_seconds = 0.0  # running mean
 
@@ -148,6 +154,9 @@ class Service:
             timeout = self._settings.poll_timeout_seconds if timeout_seconds is None else timeout_seconds
             batch = self._transport.poll(self.batch_frames(), timeout)
             self._partitions.follow(batch.lost, batch.gained)
+            for number in batch.lost | batch.gained:
+                self._try_at.pop(number, None)
+                self._unusable.pop(number, None)
             restored = self._restore()
             step = self._work(batch) if batch.records else self._idle(batch)
             return replace(
@@ -157,6 +166,7 @@ class Service:
                 lost=batch.lost,
                 restored=restored,
                 waiting=frozenset(self._partitions.waiting),
+                unusable=next(iter(self._unusable.values()), None),
                 working=len(self._partitions.restored),
             )
         except Retryable as error:
@@ -205,21 +215,41 @@ class Service:
         self._transport.close()
 
     def _restore(self) -> dict[int, float]:
-        """Restore what can be; returns the seconds that each took. What can't be waits behind the others."""
+        """Restore what can be; returns the seconds that each took. What can't be waits, and holds nobody up."""
         took: dict[int, float] = {}
         until = self._monotonic() + _RESTORE_SECONDS
         for number in self._partitions.waiting:
             began = self._monotonic()
             if began > until:
                 break
-            snapshot = self._transport.restore(number)
-            if snapshot is None:
-                self._partitions.postpone(number)
-            else:
-                self._partitions.restore(snapshot)
+            if began < self._try_at.get(number, began):
+                continue
+            restored = self._restore_one(number)
+            seconds = self._monotonic() - began
+            if restored:
                 self._heard[number] = self._monotonic()
-                took[number] = self._monotonic() - began
+                took[number] = seconds
+            else:
+                self._partitions.postpone(number)
+                self._try_at[number] = self._monotonic() + max(_AGAIN_SECONDS, 10 * seconds)
         return took
+
+    def _restore_one(self, number: int) -> bool:
+        snapshot = self._transport.restore(number)
+        if snapshot is None:
+            return False
+        try:
+            self._partitions.restore(snapshot)
+        except Retryable as error:
+            self._transport.hold(number)
+            self._unusable[number] = str(error)
+            now = self._monotonic()
+            if now >= self._told_at.get(number, now - _TELL_SECONDS) + _TELL_SECONDS:
+                self._told_at[number] = now
+                logger.warning("%s", error)
+            return False
+        self._unusable.pop(number, None)
+        return True
 
     def _adopt(self, state: CameraState, digest: str) -> CameraState:
         """Of other models or settings only ids, motion and what was said are kept; recognition begins anew."""

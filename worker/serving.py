@@ -61,6 +61,8 @@ class _Desk:
 
     def tell(self, step: Step, transport: KafkaTransport, gallery: LiveGallery) -> None:
         self.health.beat()
+        if step.generation >= 0:
+            self.health.started()
         reason = step.problem or _hindrance(step)
         if reason is None:
             self.health.ready()
@@ -83,7 +85,9 @@ def _hindrance(step: Step) -> str | None:
         return _JOINING
     if step.restored or step.gained:
         return _RESTORING
-    return _STUCK if step.waiting and not step.working else None
+    if step.waiting and not step.working:
+        return step.unusable or _STUCK
+    return None
 
 
 def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:

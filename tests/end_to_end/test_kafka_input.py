@@ -16,6 +16,7 @@ from worker.sources import SourceFrame
 from worker.transport import topics
 from worker.transport.codec import frame_headers
 from worker.transport.log import Message
+from worker.transport.state import FORMAT
 from worker.types import MICROSECONDS
 
 pytestmark = pytest.mark.models
@@ -152,11 +153,11 @@ def test_a_newer_snapshot(site: Site, car: list[SourceFrame], quick: Loaded, gal
         running.work_off(20)
     topic = site.settings.topics.state
     whole = site.states()[0, b"car"]
-    site.produce([Message(topic, b"car", msgspec.msgpack.encode({"format": 99, "camera": "?"}), (), 0)])
+    site.produce([Message(topic, b"car", msgspec.msgpack.encode({"format": FORMAT + 1, "camera": "?"}), (), 0)])
     site.produce(frames[20:])
     with site.service(quick, gallery) as running:
-        problems = until(lambda: [step.problem for step in [running.service.step(0.1)] if step.problem])
-        assert "snapshot of car: snapshot format 99" in problems[0] and "run the version of Faceline" in problems[0]
+        reason = until(lambda: running.service.step(0.1).unusable)
+        assert f"snapshot of car: snapshot format {FORMAT + 1}" in reason and "run the version of Faceline" in reason
     site.produce([Message(topic, b"car", whole, (), 0)])
     with site.service(quick, gallery) as running:
         running.work_off(len(frames) - 20)

@@ -205,6 +205,11 @@ def _fits(error: BaseException, marks: tuple[str, ...]) -> bool:
     return any(mark in names or (" " in mark and mark in str(error)) for mark in marks)
 
 
+def is_caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether the error is one of these, or carries one."""
+    return any(isinstance(each, kinds) for each in _causes(error))
+
+
 def is_outage(error: BaseException) -> bool:
     """Whether no broker answered, so that waiting may cure it; false where one refused us."""
     return explain(error).endswith(_AWAY)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
+from worker.errors import Retryable
 from worker.settings import KafkaSettings
 from worker.transport.clients import close_producer, explain, open_producer
 from worker.transport.log import Message
@@ -17,6 +18,8 @@ from worker.transport.log import Message
 logger = logging.getLogger(__name__)
 
 Offsets: TypeAlias = Mapping[TopicPartition, OffsetAndMetadata]
+
+_LAST_SECONDS = 2.0
 
 RECENT = {"metadata_max_age_ms": 5000}
 """How soon a client hears of a partition that is added, and of its room."""
@@ -36,11 +39,6 @@ class Committer:
         self._num_opened = 0
         self._producer: KafkaProducer | None = None
 
-    @property
-    def transactional_id(self) -> str:
-        """Under which is written, or was last."""
-        return self._transactional_id
-
     def prepare(self) -> KafkaProducer:
         """The producer, opened where there is none, after what one before it left open was ended.
 
@@ -54,13 +52,21 @@ class Committer:
         if not self._transactional:
             self._producer = open_producer(self._settings, client_id=self._name, **RECENT)
             return self._producer
-        if self._unended is not None and not self._stable:
-            close_producer(self._open(self._unended), give_up=False)
-            self._num_opened += 1
-            self._transactional_id = f"{self._name}-{self._num_opened}"
-        self._unended = None
+        self.end()
         self._producer = self._open(self._transactional_id)
         return self._producer
+
+    def end(self) -> None:
+        """End what a producer before left open; tried once, for the coordinator does it in time too."""
+        if self._unended is None or self._stable:
+            return
+        ended, self._unended = self._unended, None
+        self._num_opened += 1
+        self._transactional_id = f"{self._name}-{self._num_opened}"
+        try:
+            close_producer(self._open(ended), give_up=True)
+        except (kafka_errors.KafkaError, OSError, Retryable) as error:
+            logger.info("what %s left open isn't ended yet: %s", ended, explain(error))
 
     def commit(self, messages: Sequence[Message], offsets: Offsets, membership: Any) -> None:
         """All in one transaction. Raises the library's errors; then call ``discard``."""
@@ -105,10 +111,12 @@ class Committer:
         self._producer, self._unended = None, self._transactional_id
 
     def close(self) -> None:
-        """Give up what isn't committed."""
+        """Give up what isn't committed. What a failed commit left open is ended, if a broker answers at once."""
         if self._producer is not None:
             close_producer(self._producer, give_up=True)
             self._producer = None
+        self._settings = self._settings.model_copy(update={"request_timeout_seconds": _LAST_SECONDS})
+        self.end()
 
     def _open(self, transactional_id: str) -> KafkaProducer:
         """A producer of that id; the coordinator has ended whatever another one of it left open."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import FencedInstanceIdError
+from kafka.errors import FencedInstanceIdError, KafkaTimeoutError
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
@@ -85,8 +85,12 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no type
 
     def learn(self, timeout_seconds: float) -> None:
         """Ask for the partitions of what was subscribed to. Raises ``KafkaTimeoutError``."""
-        asked = self._cluster.request_update()
-        self._net.run(self._manager.wait_for, asked, round(timeout_seconds * 1000))
+        until = time.monotonic() + timeout_seconds
+        while any(self._cluster.partitions_for_topic(topic) is None for topic in self.subscription()):
+            left_ms = round((until - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                raise KafkaTimeoutError(f"nobody told the partitions of {', '.join(sorted(self.subscription()))}")
+            self._net.run(self._manager.wait_for, self._cluster.request_update(), left_ms)
 
     def _owned(self) -> Iterable[TopicPartition]:
         """Nothing, for one that isn't a member."""

@@ -20,12 +20,12 @@ from kafka.partitioner.default import murmur2
 
 from worker.errors import Fenced, Replaced, Retryable
 from worker.settings import KafkaSettings
-from worker.transport.clients import close_consumer, explain, explained, open_admin, open_consumer
+from worker.transport.clients import close_consumer, explain, explained, is_caused_by, open_admin, open_consumer
 from worker.transport.committing import RECENT, Committer, Offsets
 from worker.transport.consumer import Assignor, Consumer
 from worker.transport.log import Batch, Message, Record, Snapshot
 from worker.transport.reading import as_record
-from worker.transport.restoring import StateReader, offsets_of
+from worker.transport.restoring import StateReader, offset_of
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,8 @@ class KafkaTransport:
         lost, gained = self._catch_up()
         records = tuple(self._take(found)) if member else ()
         generation = self._membership.generation_id if member else -1
+        if not self._known and self._may_write():
+            self._committer.end()  # nothing is to be restored, so nothing else would end it
         self._batch = Batch(records, generation, gained, lost)
         return self._batch
 
@@ -185,7 +187,7 @@ class KafkaTransport:
         """See ``Transport``."""
         home = self._home(partition)
         with explained(f"asking for the end of {self._frames}-{partition}"):
-            end = offsets_of(self._admin, OffsetSpec.LATEST, home)[home]
+            end = offset_of(self._admin, OffsetSpec.LATEST, home)
             return partition in self._positions and self._stands_at(partition) >= end
 
     def _stands_at(self, partition: int) -> int:
@@ -212,7 +214,7 @@ class KafkaTransport:
             if entries is None:
                 self._tell(partition, "a transaction is open there, most likely a dead worker's")
                 return None
-            first = offsets_of(self._admin, OffsetSpec.EARLIEST, self._home(partition))[self._home(partition)]
+            first = offset_of(self._admin, OffsetSpec.EARLIEST, self._home(partition))
             if self._changes or self._committed(partition) != committed:
                 return None  # the last: this member was put out and doesn't know yet, and the new owner commits
             offset = first if committed is None else max(committed, first)  # retention may have gone further
@@ -228,6 +230,12 @@ class KafkaTransport:
         self._told_at.pop(partition, None)
         self._positions.setdefault(partition, offset)
         return Snapshot(partition, offset, entries)
+
+    def hold(self, partition: int) -> None:
+        """See ``Transport``."""
+        self._positions.pop(partition, None)
+        with suppress(kafka_errors.IllegalStateError):  # it may go at any time, in the client's own thread
+            self._consumer.pause(self._home(partition))
 
     def _may_write(self) -> bool:
         """With a stable name a new producer fences the one before: only the rightful owner may open one.
@@ -272,6 +280,8 @@ class KafkaTransport:
             if batch is not polled or batch.generation < 0:
                 # The number alone wouldn't tell: a lost membership goes on under it until a heartbeat is answered.
                 raise Fenced(f"{self.name} commits a batch of generation {batch.generation}: drop it, and all state")
+            if not self._may_write():
+                raise Retryable(f"{self.name} waits to hear whether it is still a member")
             if not snapshots.keys() <= self._positions.keys():
                 raise ValueError(f"snapshots of partitions {sorted(snapshots)}, restored are {sorted(self._positions)}")
             messages, offsets = self._state_messages(snapshots), self._offsets(batch, snapshots)
@@ -282,7 +292,7 @@ class KafkaTransport:
         except BaseException as error:
             self._reset()
             self._committer.discard(error)
-            if isinstance(error, _PRODUCER_FENCED) and self._settings.group_instance_id:
+            if is_caused_by(error, _PRODUCER_FENCED) and self._settings.group_instance_id:
                 self._fenced_at = time.monotonic()
             if isinstance(error, kafka_errors.KafkaTimeoutError):
                 self._name_missing({message.topic for message in outputs} | {self._state})
@@ -437,7 +447,7 @@ class KafkaTransport:
         self._admin = open_admin(settings)
         self._opened.append(self._admin.close)
         reader = self._own(open_consumer(settings, group_id=None, fetch_max_wait_ms=20, **RECENT))
-        self._snapshots = StateReader(reader, self._admin, self._state)
+        self._snapshots = StateReader(reader, self._admin, self._state, settings.request_timeout_seconds)
         self._consumer = self._own(
             open_consumer(
                 settings,

@@ -100,6 +100,10 @@ class Transport(Protocol):
         """
         ...
 
+    def hold(self, partition: int) -> None:
+        """Let no record of a restored partition come until it is restored again: its state can't be used here."""
+        ...
+
     def commit(
         self,
         batch: Batch,

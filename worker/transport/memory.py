@@ -365,6 +365,11 @@ class MemoryTransport:
                 self._positions.setdefault(partition, snapshot.next_offset)
             return snapshot
 
+    def hold(self, partition: int) -> None:
+        """See ``Transport``."""
+        with self._broker._changed:
+            self._positions.pop(partition, None)
+
     def commit(
         self,
         batch: Batch,

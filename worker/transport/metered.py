@@ -47,6 +47,10 @@ class MeteredTransport:
         """As the inner transport's."""
         return self._inner.restore(partition)
 
+    def hold(self, partition: int) -> None:
+        """As the inner transport's."""
+        self._inner.hold(partition)
+
     def commit(
         self,
         batch: Batch,

@@ -77,6 +77,10 @@ class RecordedTransport:
         self._restored.add(partition)
         return Snapshot(partition, self._committed[partition], dict(self._entries[partition]))
 
+    def hold(self, partition: int) -> None:
+        """See ``Transport``."""
+        self._restored.discard(partition)
+
     def commit(
         self,
         batch: Batch,
