@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 from worker.engines.choice import Choice, Computing, EngineKind
 from worker.engines.choice import choose as choose_by_hardware
-from worker.engines.engine import Engine
+from worker.engines.engine import Engine, Precision
 from worker.engines.int8 import int8_of, load_int8
 from worker.engines.models import DETECTOR, EMBEDDER, RecognizerModel, load, load_recognizer, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
@@ -23,10 +23,10 @@ from worker.gallery.source import People, PeopleSource
 from worker.messages import EventContext, ModelsMessage
 from worker.pipeline import Meter, Models, Pipeline
 from worker.settings import Settings
+from worker.stages.embed import MAX_BATCH
 
 Network = Literal["detector", "embedder", "recognizer", "enrol"]
 Kind = Literal["onnxruntime", "tensorrt"]
-Precision = Literal["fp32", "fp16", "int8"]
 Progress: TypeAlias = Callable[[str], None]
 REFERENCE: tuple[Kind, Precision] = ("onnxruntime", "fp32")
 
@@ -73,7 +73,7 @@ def open_models(settings: Settings, kind: EngineKind | None = None, progress: Pr
         calibration=recognizer.calibration,
         horizon=recognizer.horizon,
         detector_batch=settings.engine.max_frames if on_gpu else 1,
-        embedder_batch=settings.engine.max_faces if on_gpu else 32,
+        embedder_batch=settings.engine.max_faces if on_gpu else MAX_BATCH,
     )
     context = _context(settings, recognizer.digest, precision, computing)
     return Loaded(models, engines.enrol, recognizer, manifests()[EMBEDDER].sha256, context, choice, computing)

@@ -20,7 +20,7 @@ from worker.stages.align import align, sharpness
 from worker.stages.decide import DecideOptions, Sighting, Standing, decide, depart, withdraw_erased
 from worker.stages.decode import DecodeOptions, decode
 from worker.stages.detect import DetectOptions, batches, detect_all
-from worker.stages.embed import embed
+from worker.stages.embed import MAX_BATCH, embed
 from worker.stages.identify import IdentifyOptions, identify
 from worker.stages.recognize import blank_state, recognize
 from worker.stages.sample import SampleOptions, sample
@@ -70,7 +70,7 @@ class Models:
     calibration: Calibration
     horizon: int  # used frames after which older ones fade
     detector_batch: int = 1  # frames of one size at once; on a CPU one by one is faster
-    embedder_batch: int = 32  # faces at once
+    embedder_batch: int = MAX_BATCH  # faces at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from worker.engines.choice import EngineKind
+from worker.engines.engine import Precision
 from worker.errors import InvalidSettings
 from worker.gallery.enrol import EnrolOptions
 from worker.pipeline import PipelineOptions
@@ -55,10 +57,10 @@ class ModelSettings(_Group):
 class EngineSettings(_Group):
     """What computes the networks, and how exactly."""
 
-    kind: Literal["auto", "onnxruntime", "tensorrt"] = Field(
+    kind: EngineKind = Field(
         default="auto", description="auto: TensorRT where a usable NVIDIA GPU and its libraries are, else ONNX Runtime"
     )
-    precision: Literal["fp32", "fp16", "int8"] = Field(
+    precision: Precision = Field(
         default="fp32", description="int8: of the embedder; what else there is runs in the next better one"
     )
     cache_dir: Path = Field(default_factory=lambda: _cache_home() / "engines", description="compiled engines")

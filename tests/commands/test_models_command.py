@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Run
+from worker.commands import models
 from worker.engines.models import manifests
+from worker.errors import InvalidSettings
 
 
 @pytest.fixture
@@ -78,6 +80,21 @@ def test_int8_is_asked_for_where_it_is_set(
     monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "int8")
     rows = {row["name"]: row for row in faceline("models", "verify", "--json").json}
     assert rows["sface int8"]["problem"] == f"model 'sface' in int8 is not in {cache}: run 'faceline models pull'"
+
+
+def test_a_folder_for_int8_that_cannot_be_written(faceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With precision int8 exit code 2 and the cure; otherwise told, and no failure."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise InvalidSettings("sface.onnx can't be written")
+
+    monkeypatch.setattr(models, "pull", lambda *_, **__: None)
+    monkeypatch.setattr(models, "prepare_int8", refused)
+    done = faceline("models", "pull")
+    assert done.code == 0 and "can't be written (needed for engine.precision int8 only)" in done.out
+    monkeypatch.setenv("FACELINE_ENGINE__PRECISION", "int8")
+    done = faceline("models", "pull")
+    assert done.code == 2 and "can't be written" in done.err
 
 
 def test_an_unknown_action(faceline: Run) -> None:

@@ -40,8 +40,8 @@ def case(name: str, settings: Settings) -> Case:
         "yunet": lambda: load(manifests()[DETECTOR], settings.models.dir),
         "sface": lambda: load(manifests()[EMBEDDER], settings.models.dir),
         "sface int8": lambda: load_int8(manifests()[EMBEDDER], settings.models.dir, "uint8"),
-        "recognizer": lambda: load_recognizer().recognizer,
-        "enrol": lambda: load_recognizer().enrol,
+        "recognizer": lambda: load_recognizer(settings.models.recognizer_dir).recognizer,
+        "enrol": lambda: load_recognizer(settings.models.recognizer_dir).enrol,
     }
     content = models[name]()
     graph = onnx.load_from_string(content).graph

@@ -90,11 +90,12 @@ def test_a_description_of_another_model_is_refused(tmp_path: Path, field: str) -
 
 
 def test_what_ships_passed_the_guard() -> None:
-    """The description holds what was measured, and that no drop was too large; it holds numbers and names only."""
+    """The description holds what was measured of int8 and fp16, and that no drop was too large."""
     accuracy = int8_of(SFACE).accuracy
     assert accuracy is not None
-    assert accuracy["failed"] is False
-    assert {row["protocol"] for row in accuracy["protocols"]} >= {"photos", "poor photos", "tracks of 8 poor frames"}
+    for judged in (accuracy, accuracy["fp16"]):
+        assert judged["failed"] is False
+        assert {row["protocol"] for row in judged["protocols"]} >= {"photos", "poor photos", "tracks of 8 poor frames"}
 
 
 def test_fp16_on_the_cpu_is_refused() -> None:

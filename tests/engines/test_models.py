@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from worker.engines.models import Manifest, check_original, load, load_recognizer, manifests, prepared_path
-from worker.errors import ModelError
+from worker.engines.models import Manifest, check_original, keep, load, load_recognizer, manifests, prepared_path
+from worker.errors import InvalidSettings, ModelError
 
 CONTENT = b"a model, for all that a digest can tell"
 
@@ -28,6 +28,31 @@ def cache(tmp_path: Path, manifest: Manifest) -> Path:
     path.write_bytes(CONTENT)
     path.with_suffix(".sha256").write_text(f"{manifest.sha256} {hashlib.sha256(CONTENT).hexdigest()}\n")
     return tmp_path
+
+
+def test_two_writers_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One comes between another's writing and renaming: both succeed, and nothing is left beside the file."""
+    path, replace = tmp_path / "model.onnx", Path.replace
+
+    def overtaken(partial: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        keep(path, CONTENT)
+        return replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", overtaken)
+    keep(path, CONTENT)
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """A file instead of the folder, a folder instead of the file: one line with the cure, and nothing is left."""
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "model.onnx").mkdir()
+    for path in (tmp_path / "file" / "model.onnx", tmp_path / "model.onnx"):
+        with pytest.raises(InvalidSettings, match=r"model\.onnx can't be written \(.*\): free space .* models\.dir"):
+            keep(path, CONTENT)
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_manifests_describe_both_models() -> None:

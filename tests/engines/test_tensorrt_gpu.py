@@ -4,21 +4,22 @@
 """
 
 import os
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from tests.engines.cases import case
-from tests.engines.contract import EngineContract, Harness
+from tests.engines.contract import Case, EngineContract, Harness
+from tests.gpu.asked import asked
 from tests.gpu.figures import differences
 from worker.accelerate import open_compiled
-from worker.compiling import compile_networks, target_of
+from worker.compiling import Compiled, compile_networks, target_of
 from worker.engines.batched import BatchedEngine
-from worker.engines.compile.flavour import open_flavour
+from worker.engines.compile.flavour import Flavour, FlavourName, open_flavour
 from worker.engines.engine import Engine
-from worker.engines.gpu import find_gpu
+from worker.engines.gpu import NoGpu, find_gpu
 from worker.engines.onnxruntime import OnnxRuntimeEngine
-from worker.errors import FacelineError
 from worker.settings import Settings
 
 pytestmark = pytest.mark.gpu
@@ -26,31 +27,53 @@ pytestmark = pytest.mark.gpu
 NETWORKS = {"yunet": "detector", "sface": "embedder", "recognizer": "recognizer"}
 
 
+@dataclass(frozen=True)
+class OnGpu:
+    """One network as it was compiled for the GPU, and how to feed it."""
+
+    case: Case
+    compiled: Compiled
+    flavour: Flavour
+    settings: Settings
+
+
+def compiled_case(name: str, settings: Settings, flavour_name: FlavourName) -> OnGpu:
+    """Compiled as for a worker with these settings. Skips where there is no GPU, and only there."""
+    try:
+        gpu = find_gpu(settings.engine.device)
+    except NoGpu as error:
+        pytest.skip(f"no GPU to test on: {error}")
+    flavour = open_flavour(flavour_name)
+    (compiled,) = compile_networks(settings, flavour, target_of(flavour, gpu), names=(NETWORKS[name],))
+    return OnGpu(case(name, settings), compiled, flavour, settings)
+
+
 @pytest.fixture(scope="module", params=NETWORKS)
-def harness(request: pytest.FixtureRequest, default_settings: Settings) -> Harness:
-    """One network on the GPU, compiled as for a worker with default settings."""
+def on_gpu(request: pytest.FixtureRequest) -> OnGpu:
+    """One network, by the TensorRT and with the settings that were asked for."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         pytest.skip("GPUs are hidden from the other tests: run 'make gpu-check'")
-    try:
-        flavour = open_flavour("tensorrt")
-        target = target_of(flavour, find_gpu(0))
-        (compiled,) = compile_networks(default_settings, flavour, target, names=(NETWORKS[request.param],))
-    except FacelineError as error:
-        pytest.skip(f"no GPU to test on: {error}")
-    engine = default_settings.engine
-    return Harness(
-        lambda model: open_compiled(compiled, flavour, engine), "tensorrt-cuda", case(request.param, default_settings)
-    )
+    return compiled_case(request.param, *asked(os.environ))
+
+
+@pytest.fixture(scope="module")
+def harness(on_gpu: OnGpu) -> Harness:
+    """Its engine, with what the suite asserts switched on: runs of one size, and graphs."""
+    name = f"{on_gpu.flavour.module.__name__.replace('_', '-')}-cuda"
+    engine = on_gpu.settings.engine.model_copy(update={"fixed_batches": True, "max_graphs": 16})
+    return Harness(lambda model: open_compiled(on_gpu.compiled, on_gpu.flavour, engine), name, on_gpu.case)
 
 
 class TestTensorRtOnGpu(EngineContract):
     """The contract, rows bit for bit whatever their batch included: runs have one size."""
 
-    def test_it_says_what_the_cpu_says(self, engine: Engine, harness: Harness) -> None:
-        """fp32 within 1e-3 of the output's largest value."""
+    def test_it_says_what_the_cpu_says(self, engine: Engine, harness: Harness, on_gpu: OnGpu) -> None:
+        """As a share of the output's largest value: 1e-3 in fp32, more in the others."""
         feeds = harness.case.feeds(5 * harness.case.tile)
         with OnnxRuntimeEngine(harness.case.model) as reference:
-            found = differences(harness.case.name, "fp32", reference.run(feeds), engine.run(feeds))
+            found = differences(
+                harness.case.name, on_gpu.compiled.network.precision, reference.run(feeds), engine.run(feeds)
+            )
         assert [one for one in found if not one.is_fine] == []
 
     def test_recorded_runs_say_the_same(self, harness: Harness) -> None:

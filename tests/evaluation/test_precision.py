@@ -18,7 +18,10 @@ from worker.evaluation.embedders import PRECISIONS, open_embedder
 from worker.settings import Settings
 from worker.training.sequences import split_people
 
-SIMILAR = {"int8": {"clean_mean": 0.99, "clean_least": 0.9, "poor_mean": 0.98, "poor_least": 0.8}}
+SIMILAR = {
+    "fp16": {"clean_mean": 1.0, "clean_least": 0.999, "poor_mean": 1.0, "poor_least": 0.998},
+    "int8": {"clean_mean": 0.99, "clean_least": 0.9, "poor_mean": 0.98, "poor_least": 0.8},
+}
 SPEED = {"fp32": {"median": 2.0, "least": 1.5}, "int8": {"median": 1.0, "least": 0.75}}
 
 
@@ -45,7 +48,7 @@ def test_an_unsure_drop_passes() -> None:
 
 
 def test_the_reports_say_it(judged: list[report.Result], tmp_path: Path) -> None:
-    """Page and JSON hold every figure and the verdict; the manifest gets numbers of int8, and keeps all else."""
+    """Page and JSON hold every figure and the verdict; the manifest gets int8's and fp16's, and keeps all else."""
     page = report.markdown(judged, SIMILAR, SPEED)
     assert "**one does**" in page and "| made | int8 | 150 |" in page and "**fails**" in page
     assert "none does" in report.markdown(judged[:2], SIMILAR, SPEED)
@@ -56,6 +59,9 @@ def test_the_reports_say_it(judged: list[report.Result], tmp_path: Path) -> None
     before, after = json.loads(SHIPPED.read_text()), json.loads(manifest.read_text())
     assert after["accuracy"]["failed"] is True
     assert [row["precision"] for row in after["accuracy"]["protocols"]] == ["int8"]
+    half = after["accuracy"]["fp16"]
+    assert (half["failed"], half["cosine_to_fp32"]) == (False, SIMILAR["fp16"])
+    assert [row["precision"] for row in half["protocols"]] == ["fp16"]
     assert {**before, "accuracy": None} == {**after, "accuracy": None}
 
 

@@ -16,12 +16,12 @@ def page(found: Mapping[str, Any]) -> str:
         "",
         f"Contract suite on this GPU: {found['contract']}.",
         "",
-        "Largest difference from ONNX Runtime on the CPU in fp32, as a share of the output's largest value:",
+        "Compared with ONNX Runtime on the CPU in fp32 as a worker does at its start (docs/precision.md):",
         "",
     ]
     lines += _table(
-        ("network", "output", "precision", "difference", "within tolerance"),
-        [(d["network"], d["output"], d["precision"], f"{d['share']:.1e}", _yes(d["is_fine"])) for d in found["parity"]],
+        ("network", "measure", "worst", "tolerated", "agrees"),
+        [(r["network"], r["measure"], f"{r['worst']:.5g}", _bound(r), _yes(r["agrees"])) for r in found["parity"]],
     )
     lines += ["", "## Compiled", ""]
     lines += _table(
@@ -68,6 +68,10 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
 
 def _latency(row: Mapping[str, Any]) -> list[str]:
     return [f"{row['milliseconds'][name]:.2f}" for name in ("p50", "p95", "p99")]
+
+
+def _bound(row: Mapping[str, Any]) -> str:
+    return f"{'at least' if row['at_least'] else 'at most'} {row['tolerance']:g}"
 
 
 def _share(busy: float | None) -> str:

@@ -12,7 +12,7 @@ from worker.commands.options import add_settings, print_json, settings_of
 from worker.engines.int8 import int8_of, int8_path, load_int8, prepare_int8
 from worker.engines.models import EMBEDDER, Manifest, load, load_recognizer, manifests, prepared_path
 from worker.engines.pull import pull
-from worker.errors import ModelError
+from worker.errors import InvalidSettings, ModelError
 from worker.settings import Settings
 
 
@@ -73,7 +73,7 @@ def _make_int8(settings: Settings, *, force: bool) -> None:
     """Whoever doesn't run int8 can do without it, and is told."""
     try:
         prepare_int8(manifests()[EMBEDDER], settings.models.dir, force=force, report=print)
-    except ModelError as error:
+    except (ModelError, InvalidSettings) as error:
         if settings.engine.precision == "int8":
             raise
         print(f"{error} (needed for engine.precision int8 only)")

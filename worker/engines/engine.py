@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from numpy.typing import NDArray
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""How exactly networks are computed, the most exact first."""
 
 
 @dataclass(frozen=True, slots=True)

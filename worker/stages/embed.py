@@ -5,8 +5,11 @@ import numpy as np
 from worker.engines.engine import Engine
 from worker.types import EMBEDDING_SIZE, Float32, Image
 
+MAX_BATCH = 32
+"""Faces at once on a CPU."""
 
-def embed(crops_bgr: Image, engine: Engine, *, max_batch: int = 32) -> Float32:
+
+def embed(crops_bgr: Image, engine: Engine, *, max_batch: int = MAX_BATCH) -> Float32:
     """Raw embeddings float32 [N, 128] of crops uint8 [N, 112, 112, 3] in BGR, not normalised.
 
     Rows don't depend on what else is in the batch.
