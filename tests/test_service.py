@@ -365,7 +365,7 @@ def test_what_cannot_be_restored_holds_nobody_up(hall: Hall, monkeypatch: pytest
     assert (first.waiting, first.working) == ({0, 1}, 0)
     assert (second.waiting, second.working, list(second.restored)) == ({0}, 1, [1])
     assert third.waiting == {0} and third.num_records == 1 and third.committed
-    hall.clock.seconds += 17.0  # ten times what the try took hasn't passed yet
+    hall.clock.seconds += 7.0  # five times what the try took hasn't passed yet
     service.step(0.0)
     assert asked == [0, 1]
     hall.clock.seconds += 2.0

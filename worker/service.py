@@ -30,7 +30,7 @@ COVERED = "covered"
 """Outcome of a frame that its camera's state has seen: a worker ended between writing that and the partition's."""
 
 _RESTORE_SECONDS = 1.0  # of one turn, so that polls aren't late: the rest waits for the next
-_AGAIN_SECONDS = 1.0  # before a partition that couldn't be restored is tried again, and ten times what the try took
+_AGAIN = 5  # times what it took passes before a restore that failed is tried again: most of the time is for work
 _TELL_SECONDS = 30.0  # between lines about a state that can't be used
 _PACE_WEIGHT = 0.2  # of the newest batch in the running mean of seconds a frame
 
@@ -231,7 +231,7 @@ class Service:
                 took[number] = seconds
             else:
                 self._partitions.postpone(number)
-                self._try_at[number] = self._monotonic() + max(_AGAIN_SECONDS, 10 * seconds)
+                self._try_at[number] = self._monotonic() + _AGAIN * seconds
         return took
 
     def _restore_one(self, number: int) -> bool:

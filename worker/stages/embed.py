@@ -6,8 +6,8 @@ from worker.engines.engine import Engine
 from worker.types import EMBEDDING_SIZE, Float32, Image
 
 MAX_BATCH = 4
-"""Faces at once on a CPU: larger batches are slower there (13.1 ms a face for 4, 15.3 ms for 32), and ONNX Runtime keeps
-what the largest one took for good (the process 235 MB for 4, 629 MB for 32).
+"""Faces at once on a CPU: larger batches are slower there (13.1 ms a face for 4, 15.3 ms for 32), and ONNX Runtime
+keeps for good what the largest one took (the process 235 MB for 4, 629 MB for 32).
 """
 
 
