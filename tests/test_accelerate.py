@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings isn't installed")
 
 from tests.engines.fake_cuda import FakeRuntime, FakeTensorRt
-from worker import accelerate
+from worker import accelerate, compiling
 from worker.assemble import Loaded, open_models
-from worker.compiling import Compiled, network
+from worker.compiling import Compiled, Target, network
 from worker.engines import tensorrt
-from worker.engines.compile.cache import Cached
+from worker.engines.compile.build import Built
+from worker.engines.compile.cache import Cached, EngineCache, EngineKey
 from worker.engines.compile.flavour import Flavour
 from worker.engines.gpu import Gpu
 from worker.errors import ModelError
@@ -44,10 +45,15 @@ class AnyTensorRt(FakeTensorRt):
 
 @dataclass
 class Host:
-    """A machine with a GPU, as far as can be told here; ``broken`` networks have a plan that can't be loaded."""
+    """A machine with a GPU, as far as can be told here; ``broken`` networks have a plan that can't be loaded.
+
+    ``hopeless`` ones have one even when they are built.
+    """
 
     cuda: FakeRuntime
     broken: set[str] = field(default_factory=set)
+    hopeless: set[str] = field(default_factory=set)
+    builds: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -55,17 +61,29 @@ def host(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> Host:
     """Everything is compiled; a plan is the model itself."""
     made = Host(FakeRuntime())
 
-    def compiled(settings: Settings, *_: object, names: tuple[str, ...], progress: Callable) -> Iterator[Compiled]:
-        for name in names:
+    def build(flavour: Flavour, model: bytes, *_: object, network: str, **__: object) -> Built:
+        made.builds.append(network)
+        return Built(b"" if network in made.hopeless else model, 1.0, (), ())
+
+    def compiled(
+        settings: Settings, flavour: Flavour, target: Target, *, progress: Callable, **given: tuple[str, ...]
+    ) -> Iterator[Compiled]:
+        for name in given["names"]:
             progress(name, "building", 1, 3)
             one = network(name, settings)
-            plan = b"" if name in made.broken else one.model
-            yield Compiled(one, None, Cached(plan, Path("x"), "hit", "", 1.0))
+            key = EngineKey(name, "0", flavour.label, target.gpu, "8.9", one.precision, str(one.profile))
+            cached = Cached(one.model, Path("x"), "hit", "", 1.0)
+            if name in made.broken | made.hopeless:
+                cache = EngineCache(settings.engine.cache_dir)
+                cache.get(key, lambda: Built(b"", 1.0, (), ()))
+                cached = cache.get(key, lambda: pytest.fail("it was just put there"))
+            yield Compiled(one, key, cached)
 
     monkeypatch.setattr(tensorrt, "runtime", made.cuda)
     monkeypatch.setattr(accelerate, "find_gpu", lambda device: Gpu(device, "NVIDIA L4", (8, 9), 0, 0))
     monkeypatch.setattr(accelerate, "open_flavour", lambda name: Flavour(name, "11.4", AnyTensorRt(made.cuda)))
     monkeypatch.setattr(accelerate, "compile_networks", compiled)
+    monkeypatch.setattr(compiling, "build", build)
     return made
 
 
@@ -97,11 +115,39 @@ def test_the_cpu_can_be_asked_for(host: Host, default_settings: Settings, loaded
     assert not host.cuda.calls
 
 
-def test_what_was_opened_is_given_back_when_the_rest_fails(host: Host, default_settings: Settings) -> None:
-    """The third network can't be loaded: the first two don't keep the GPU's memory, and the CPU doesn't step in."""
-    host.broken.add("recognizer")
-    with pytest.raises(ModelError, match="the engine of recognizer can't be loaded"):
-        open_models(default_settings)
+@pytest.fixture
+def own_cache(default_settings: Settings, tmp_path: Path) -> Settings:
+    """Settings with a cache that is empty."""
+    engine = default_settings.engine.model_copy(update={"cache_dir": tmp_path / "engines"})
+    return default_settings.model_copy(update={"engine": engine})
+
+
+def test_an_engine_that_cannot_be_loaded_is_built_anew(
+    host: Host, own_cache: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is whole, and the runtime refuses it: the log says why, it is built once, and then lies in the cache."""
+    host.broken.add("embedder")
+    opened = open_models(own_cache)
+    assert host.builds == ["embedder"]
+    assert {name: one.cache for name, one in opened.computing.items() if one.cache} == {
+        "detector": "hit",
+        "embedder": "built",
+        "recognizer": "hit",
+    }
+    (why,) = [text for text in caplog.messages if "anew" in text]
+    assert why.startswith("building the engine of embedder anew: the engine of embedder can't be loaded on GPU 0")
+    (plan,) = own_cache.engine.cache_dir.glob("*.engine")
+    assert plan.read_bytes()
+    for engine in (opened.models.detector, opened.models.embedder, opened.models.recognizer):
+        engine.close()
+
+
+def test_what_was_opened_is_given_back_when_the_rest_fails(host: Host, own_cache: Settings) -> None:
+    """The third network can't be loaded, nor built anew: the others don't keep memory, and the CPU doesn't step in."""
+    host.hopeless.add("recognizer")
+    with pytest.raises(ModelError, match=r"the engine of recognizer can't be loaded .*; it was just built"):
+        open_models(own_cache)
+    assert host.builds == ["recognizer"]
     assert host.cuda.calls
     assert not host.cuda.blocks and not host.cuda.handles
 

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from worker.engines.compile.build import Progress, build
 from worker.engines.compile.cache import Cached, EngineCache, EngineKey
@@ -103,14 +105,24 @@ def compile_networks(
     """
     cache = EngineCache(settings.engine.cache_dir)
     for name in names:
-        yield _compile(network(name, settings), cache, flavour, target, force, _of(name, progress))
+        one = network(name, settings)
+        yield _compile(one, _key(one, flavour, target), cache, flavour, force, _of(name, progress))
 
 
-def _compile(
-    one: Network, cache: EngineCache, flavour: Flavour, target: Target, force: bool, progress: Progress | None
+def rebuilt(
+    old: Compiled,
+    flavour: Flavour,
+    cache_dir: Path,
+    progress: Callable[[str, str, int, int], None] | None = None,
 ) -> Compiled:
-    capability = target.compute_capability if flavour.name == "rtx" else None
-    key = EngineKey(
+    """Instead of ``old``, which can't be loaded: built anew once, whoever asks. Raises like ``compile_networks``."""
+    cache = EngineCache(cache_dir)
+    cache.discard(old.key, old.cached.plan)
+    return _compile(old.network, old.key, cache, flavour, False, _of(old.network.name, progress))
+
+
+def _key(one: Network, flavour: Flavour, target: Target) -> EngineKey:
+    return EngineKey(
         network=one.name,
         model_sha256=hashlib.sha256(one.model).hexdigest(),
         builder=flavour.label,
@@ -119,14 +131,26 @@ def _compile(
         precision=one.precision,
         profile=str(one.profile),
     )
+
+
+def _compile(
+    one: Network, key: EngineKey, cache: EngineCache, flavour: Flavour, force: bool, progress: Progress | None
+) -> Compiled:
+    major, minor = key.compute_capability.split(".")
+    capability = (int(major), int(minor)) if flavour.name == "rtx" else None
     cached = cache.get(
         key,
         lambda: build(
             flavour, one.model, one.profile, network=one.name, compute_capability=capability, progress=progress
         ),
         force=force,
+        waiting=partial(progress, "waiting for another process", 0, 1) if progress else _silent,
     )
     return Compiled(one, key, cached)
+
+
+def _silent() -> None:
+    """Nobody is told."""
 
 
 def _of(name: str, progress: Callable[[str, str, int, int], None] | None) -> Progress | None:

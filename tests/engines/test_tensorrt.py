@@ -92,9 +92,7 @@ def test_everything_is_given_back(cuda: FakeRuntime, device: TensorRtDevice) -> 
 
 def test_a_plan_that_cannot_be_loaded(cuda: FakeRuntime) -> None:
     """The library gives None and complains in its log: the message has its words, and the cure; nothing stays open."""
-    words = (
-        r"engine of yunet can't be loaded on GPU 3 by tensorrt 11.4.0: built by another version; .* 'faceline compile'"
-    )
+    words = r"engine of yunet can't be loaded on GPU 3 by tensorrt 11.4.0: built by another version; .* 'faceline compile --force'"
     with pytest.raises(ModelError, match=words):
         TensorRtDevice(FakeTensorRt(cuda, LIMITS), b"", "yunet", number=3)
     assert not cuda.handles

@@ -98,8 +98,8 @@ def require_parity(
             name = getattr(engines, row.network).name
             raise ModelError(
                 f"{row.network} on {name} in {precision} isn't the reference's equal: {row.measure} {row.worst:.5g}, "
-                f"{bound} {row.tolerance:g} expected: see 'faceline compare', compile or pull the models again, "
-                "or set engine.precision to fp32"
+                f"{bound} {row.tolerance:g} expected: run 'faceline compile --force' or 'faceline models pull', "
+                "see 'faceline compare', or set engine.precision to fp32"
             )
     return rows
 
