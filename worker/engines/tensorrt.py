@@ -161,10 +161,10 @@ class TensorRtDevice:
             raise CannotCapture("the library says that these shapes can't be captured")
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self.call(runtime.cudaStreamBeginCapture, self._stream, mode)
-        failure: EngineFailed | None = None
+        failure: EngineFailed | OutOfDeviceMemory | None = None
         try:
             work()
-        except EngineFailed as error:
+        except (EngineFailed, OutOfDeviceMemory) as error:
             failure = error
         try:
             recorded = self.call(runtime.cudaStreamEndCapture, self._stream)
@@ -172,7 +172,7 @@ class TensorRtDevice:
                 graph = _CudaGraph(self, self.call(runtime.cudaGraphInstantiate, recorded, 0))
             finally:
                 runtime.cudaGraphDestroy(recorded)
-        except EngineFailed as error:
+        except (EngineFailed, OutOfDeviceMemory) as error:
             failure = failure or error
         if failure is not None:
             raise CannotCapture(str(failure)) from failure
