@@ -8,7 +8,7 @@ from typing import cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from worker.assemble import REFERENCE, Kind, Precision, choose, open_engines
+from worker.assemble import REFERENCE, Kind, Precision, choose, open_engines, served_by
 from worker.commands.options import add_settings, print_json, settings_of
 from worker.engines.parity import TOLERANCES, Row, compare
 from worker.errors import InvalidSettings
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     precision = max(ours[1], theirs[1], key=list(TOLERANCES).index)
     engines, reference = open_engines(*ours, settings), open_engines(*theirs, settings)
     began = perf_counter()
-    rows = compare(engines, reference, precision, settings.detect)
+    rows = compare(engines, reference, precision, served_by(ours[0], settings))
     milliseconds = 1000 * (perf_counter() - began)
     if options.json:
         print_json([asdict(row) | {"agrees": row.agrees} for row in rows])
