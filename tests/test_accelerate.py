@@ -12,7 +12,9 @@ pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings isn't install
 
 from tests.engines.fake_cuda import FakeRuntime, FakeTensorRt
 from worker import accelerate, compiling
+from worker.__main__ import main
 from worker.assemble import Loaded, open_models
+from worker.commands import compile as compile_command
 from worker.compiling import Compiled, Target, network
 from worker.engines import tensorrt
 from worker.engines.compile.build import Built
@@ -66,9 +68,9 @@ def host(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> Host:
         return Built(b"" if network in made.hopeless else model, 1.0, (), ())
 
     def compiled(
-        settings: Settings, flavour: Flavour, target: Target, *, progress: Callable, **given: tuple[str, ...]
+        settings: Settings, flavour: Flavour, target: Target, *, names: tuple[str, ...], progress: Callable, **_: bool
     ) -> Iterator[Compiled]:
-        for name in given["names"]:
+        for name in names:
             progress(name, "building", 1, 3)
             one = network(name, settings)
             key = EngineKey(name, "0", flavour.label, target.gpu, "8.9", one.precision, str(one.profile))
@@ -80,9 +82,10 @@ def host(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> Host:
             yield Compiled(one, key, cached)
 
     monkeypatch.setattr(tensorrt, "runtime", made.cuda)
-    monkeypatch.setattr(accelerate, "find_gpu", lambda device: Gpu(device, "NVIDIA L4", (8, 9), 0, 0))
-    monkeypatch.setattr(accelerate, "open_flavour", lambda name: Flavour(name, "11.4", AnyTensorRt(made.cuda)))
-    monkeypatch.setattr(accelerate, "compile_networks", compiled)
+    for page in (accelerate, compile_command):
+        monkeypatch.setattr(page, "find_gpu", lambda device: Gpu(device, "NVIDIA L4", (8, 9), 0, 0))
+        monkeypatch.setattr(page, "open_flavour", lambda name: Flavour(name, "11.4", AnyTensorRt(made.cuda)))
+        monkeypatch.setattr(page, "compile_networks", compiled)
     monkeypatch.setattr(compiling, "build", build)
     return made
 
@@ -152,10 +155,9 @@ def test_what_was_opened_is_given_back_when_the_rest_fails(host: Host, own_cache
     assert not host.cuda.blocks and not host.cuda.handles
 
 
-def test_engines_that_say_something_else_are_not_served(
-    host: Host, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The check at start compares with the CPU; where a network differs the worker doesn't start."""
+@pytest.fixture
+def spoiled_embedder(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its embeddings come from the GPU half as long again."""
     original = tensorrt.TensorRtDevice.copy_out
 
     def spoiled(device: tensorrt.TensorRtDevice, host_array: NDArray, address: int) -> None:
@@ -164,5 +166,29 @@ def test_engines_that_say_something_else_are_not_served(
             device._trt.cuda.enqueue(lambda: host_array.view(np.float32).__imul__(1.5))
 
     monkeypatch.setattr(tensorrt.TensorRtDevice, "copy_out", spoiled)
+
+
+@pytest.mark.usefixtures("spoiled_embedder")
+def test_engines_that_say_something_else_are_not_served(default_settings: Settings) -> None:
+    """The check at start compares with the CPU; where a network differs the worker doesn't start."""
     with pytest.raises(ModelError, match="embedder on tensorrt-cuda in fp32 isn't the reference's equal: length"):
         open_models(default_settings)
+
+
+@pytest.mark.parametrize("only", [(), ("--only", "recognizer")])
+def test_what_was_compiled_is_checked(host: Host, capsys: pytest.CaptureFixture[str], only: tuple[str, ...]) -> None:
+    """All or some networks: opened on the GPU, compared, said, and closed."""
+    assert main(["compile", *only]) == 0
+    said = capsys.readouterr().out
+    assert "against ONNX Runtime" in said and "template cosine" in said and "✗" not in said
+    assert host.cuda.calls
+    assert not host.cuda.blocks and not host.cuda.handles
+
+
+@pytest.mark.usefixtures("spoiled_embedder")
+def test_what_was_compiled_and_differs_is_an_error(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 and the network's name, before a worker refuses to serve with it."""
+    assert main(["compile"]) == 1
+    assert "embedder on tensorrt-cuda in fp32 isn't the reference's equal: length" in capsys.readouterr().err
+    assert not host.cuda.blocks and not host.cuda.handles
+    assert main(["compile", "--only", "detector", "--json"]) == 0

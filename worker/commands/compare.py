@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([asdict(row) | {"agrees": row.agrees} for row in rows])
     else:
-        Console().print(_table(rows, f"{':'.join(ours)} against {':'.join(theirs)}, {milliseconds:.0f} ms"))
+        Console().print(table_of(rows, f"{':'.join(ours)} against {':'.join(theirs)}, {milliseconds:.0f} ms"))
     return 0 if all(row.agrees for row in rows) else 1
 
 
@@ -59,7 +59,8 @@ def parsed(text: str, option: str) -> tuple[Kind, Precision]:
     return cast(tuple[Kind, Precision], (kind, precision))
 
 
-def _table(rows: tuple[Row, ...], title: str) -> Table:
+def table_of(rows: tuple[Row, ...], title: str) -> Table:
+    """A row for each thing compared."""
     table = Table("network", "measure", "worst", "tolerated", "", title=title, title_justify="left")
     for row in rows:
         bound = f"{'at least' if row.at_least else 'at most'} {row.tolerance:g}"
