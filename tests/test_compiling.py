@@ -43,7 +43,6 @@ def test_fp32_is_the_file_as_it_is(default_settings: Settings) -> None:
     """Bit for bit."""
     assert network("embedder", default_settings).model == load(manifests()[EMBEDDER], default_settings.models.dir)
     assert network("recognizer", default_settings).model == load_recognizer().recognizer
-    assert network("enrol", default_settings).model == load_recognizer().enrol
 
 
 @pytest.mark.parametrize(
@@ -56,14 +55,23 @@ def test_fp32_is_the_file_as_it_is(default_settings: Settings) -> None:
             "input 1×3×32×32…2×3×576×1024…2×3×1024×1024",
         ),
         ("embedder", {}, "data 1×3×112×112…16×3×112×112…16×3×112×112"),
-        ("embedder", {"engine": {"max_faces": 64}}, "data 1×3×112×112…16×3×112×112…64×3×112×112"),
+        ("embedder", {"engine": {"max_faces": 64}}, "data 1×3×112×112…64×3×112×112…64×3×112×112"),
+        (
+            "embedder",
+            {"engine": {"max_faces": 64, "fixed_batches": False}},
+            "data 1×3×112×112…16×3×112×112…64×3×112×112",
+        ),
         ("embedder", {"engine": {"max_faces": 4}}, "data 1×3×112×112…4×3×112×112…4×3×112×112"),
         (
             "recognizer",
-            {"engine": {"max_tracks": 100}},
+            {"engine": {"max_tracks": 100, "fixed_batches": False}},
             "embedding 1×128…64×128…112×128; state 1×1035…64×1035…112×1035",
         ),
-        ("enrol", {}, "embedding 1×128…16×128…256×128"),
+        (
+            "recognizer",
+            {"engine": {"max_tracks": 100}},
+            "embedding 1×128…112×128…112×128; state 1×1035…112×1035…112×1035",
+        ),
     ],
 )
 def test_profiles_follow_the_settings(name: str, groups: dict, profile: str) -> None:
@@ -134,17 +142,19 @@ def test_compiled_once(rtx: Flavour, tmp_path: Path) -> None:
 def test_another_recognizer_is_another_engine(rtx: Flavour, tmp_path: Path) -> None:
     """One trained anew has another digest; the old engine isn't used for it."""
     given = {"cache_dir": tmp_path}
-    (old,) = compile_networks(settings(engine=given), rtx, ADA, names=("enrol",))
+    (old,) = compile_networks(settings(engine=given), rtx, ADA, names=("recognizer",))
     folder = tmp_path / "trained"
     shutil.copytree(Path(__file__).parents[1] / "worker" / "data" / "recognizer", folder)
-    model = onnx.load_from_string((folder / "enrol.onnx").read_bytes())
+    model = onnx.load_from_string((folder / "recognizer.onnx").read_bytes())
     model.producer_name = "trained anew"
     content = model.SerializeToString()
     note = (folder / "recognizer.json").read_text()
-    digest = hashlib.sha256((folder / "enrol.onnx").read_bytes()).hexdigest()
+    digest = hashlib.sha256((folder / "recognizer.onnx").read_bytes()).hexdigest()
     (folder / "recognizer.json").write_text(note.replace(digest, hashlib.sha256(content).hexdigest()))
-    (folder / "enrol.onnx").write_bytes(content)
-    (new,) = compile_networks(settings(engine=given, models={"recognizer_dir": folder}), rtx, ADA, names=("enrol",))
+    (folder / "recognizer.onnx").write_bytes(content)
+    (new,) = compile_networks(
+        settings(engine=given, models={"recognizer_dir": folder}), rtx, ADA, names=("recognizer",)
+    )
     assert new.cached.result == "built"
     assert "another model file" in new.cached.reason
     assert new.key != old.key

@@ -20,9 +20,6 @@ from worker.settings import EngineSettings, Settings
 
 logger = logging.getLogger(__name__)
 
-NETWORKS = ("detector", "embedder", "recognizer")
-"""What runs on the GPU."""
-
 
 def described_gpu(settings: Settings) -> str:
     """The GPU that ``engine.device`` names. Raises like ``find_gpu``."""
@@ -37,7 +34,7 @@ def described_library() -> str:
 def open_accelerated(
     name: str, precision: Precision, settings: Settings, progress: Callable[[str], None]
 ) -> tuple[BatchedEngine, Computing]:
-    """One of ``NETWORKS`` on the GPU. What isn't in the cache is compiled: minutes, told to ``progress`` by steps.
+    """One of ``compiling.NETWORKS`` on the GPU. What isn't in the cache is compiled: minutes, told to ``progress``.
 
     What ``progress`` raises ends it. Raises ``ModelError`` and ``InvalidSettings``, and gives no other engine instead.
     """

@@ -18,7 +18,6 @@ from worker.engines.compile.profiles import (
     Span,
     detector_spans,
     embedder_spans,
-    enrol_spans,
     padded,
     profile,
     recognizer_spans,
@@ -31,8 +30,8 @@ from worker.stages.align import CROP_SIZE
 from worker.stages.recognize import BATCH_TILE
 from worker.types import EMBEDDING_SIZE
 
-NETWORKS = ("detector", "embedder", "recognizer", "enrol")
-"""What can be compiled, in the order of the pipeline; ``enrol`` is the gallery's side of the recognizer."""
+NETWORKS = ("detector", "embedder", "recognizer")
+"""What runs on a GPU, in the order of the pipeline. The recognizer's gallery side always runs on the CPU."""
 
 ANY_GPU = "any"
 """Stands for a GPU's name where an engine fits every GPU of its compute capability."""
@@ -176,7 +175,7 @@ class _Source:
 def _limits(settings: Settings) -> Limits:
     engine = settings.engine
     side = settings.detect.max_side_pixels
-    return Limits(engine.max_frames, side, engine.max_faces, engine.max_tracks, BATCH_TILE)
+    return Limits(engine.max_frames, side, engine.max_faces, engine.max_tracks, BATCH_TILE, engine.fixed_batches)
 
 
 def _detector(settings: Settings, _: Precision) -> _Source:
@@ -204,14 +203,8 @@ def _recognizer(settings: Settings, _: Precision) -> _Source:
     return _Source(model.recognizer, "products", spans, (fed,), "raise engine.max_tracks")
 
 
-def _enrol(settings: Settings, _: Precision) -> _Source:
-    model = load_recognizer(settings.models.recognizer_dir)
-    return _Source(model.enrol, "products", enrol_spans(), ({"embedding": (1, EMBEDDING_SIZE)},), "train it again")
-
-
 _SOURCES: dict[str, Callable[[Settings, Precision], _Source]] = {
     "detector": _detector,
     "embedder": _embedder,
     "recognizer": _recognizer,
-    "enrol": _enrol,
 }
