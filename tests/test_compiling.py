@@ -1,5 +1,6 @@
 """From settings to engines: the right file, precision and profile for each network, and what doesn't fit is refused."""
 
+import fcntl
 import hashlib
 import shutil
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from worker.compiling import ANY_GPU, NETWORKS, Target, compile_networks, network, precision_of, target_of
+from worker import compiling
+from worker.compiling import ANY_GPU, NETWORKS, Target, compile_networks, network, precision_of, rebuilt, target_of
+from worker.engines.compile.build import Built
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.profiles import padded
 from worker.engines.gpu import Gpu
@@ -117,6 +120,37 @@ def test_engines_for_rtx_fit_a_compute_capability(rtx: Flavour) -> None:
     gpu = Gpu(0, "NVIDIA L4", (8, 9), 1, 2)
     assert target_of(rtx, gpu) == ADA
     assert target_of(Flavour("tensorrt", "11.4", rtx.module), gpu) == Target("NVIDIA L4", (8, 9))
+
+
+def test_what_runs_on_the_cpu_is_not_compiled() -> None:
+    """The gallery's side of the recognizer."""
+    assert NETWORKS == ("detector", "embedder", "recognizer")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_waiting_for_another_is_told_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """By the same callback as the steps of building; what it raises ends the wait. Also where it is built anew."""
+    flavour, given = Flavour("tensorrt", "11.4", None), settings(engine={"cache_dir": tmp_path})
+    monkeypatch.setattr(compiling, "build", lambda *_, **__: Built(b"plan", 1.0, (), ()))
+    (old,) = compile_networks(given, flavour, ADA, names=("recognizer",))
+    told: list[tuple] = []
+
+    def progress(*words: object) -> None:
+        told.append(words)
+        raise KeyboardInterrupt
+
+    def ask() -> object:
+        if again:
+            return rebuilt(old, flavour, tmp_path, progress)
+        return next(compile_networks(given, flavour, ADA, names=("recognizer",), force=True, progress=progress))
+
+    with old.cached.path.with_suffix(".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(KeyboardInterrupt):
+            ask()
+    assert told == [("recognizer", "waiting for another process", 0, 1)]
 
 
 @pytest.mark.slow

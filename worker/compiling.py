@@ -115,9 +115,9 @@ def rebuilt(
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> Compiled:
     """Instead of ``old``, which can't be loaded: built anew once, whoever asks. Raises like ``compile_networks``."""
-    cache = EngineCache(cache_dir)
-    cache.discard(old.key, old.cached.plan)
-    return _compile(old.network, old.key, cache, flavour, False, _of(old.network.name, progress))
+    cache, told = EngineCache(cache_dir), _of(old.network.name, progress)
+    cache.discard(old.key, old.cached.plan, waiting=_waiting(told))
+    return _compile(old.network, old.key, cache, flavour, False, told)
 
 
 def _key(one: Network, flavour: Flavour, target: Target) -> EngineKey:
@@ -143,13 +143,14 @@ def _compile(
             flavour, one.model, one.profile, network=one.name, compute_capability=capability, progress=progress
         ),
         force=force,
-        waiting=partial(progress, "waiting for another process", 0, 1) if progress else _silent,
+        waiting=_waiting(progress),
     )
     return Compiled(one, key, cached)
 
 
-def _silent() -> None:
-    """Nobody is told."""
+def _waiting(progress: Progress | None) -> Callable[[], None]:
+    """Tells it that another process builds."""
+    return partial(progress, "waiting for another process", 0, 1) if progress else lambda: None
 
 
 def _of(name: str, progress: Callable[[str, str, int, int], None] | None) -> Progress | None:

@@ -112,12 +112,12 @@ class EngineCache:
             self._write(key, built)
         return Cached(built.plan, self._path(key), "built", found, built.seconds)
 
-    def discard(self, key: EngineKey, plan: bytes) -> None:
+    def discard(self, key: EngineKey, plan: bytes, *, waiting: Callable[[], None] = lambda: None) -> None:
         """Remove ``plan``, which is whole and yet of no use, as where the runtime refuses it; the next ``get`` builds.
 
-        What another process has put in its place meanwhile stays.
+        What another process has put in its place meanwhile stays. ``waiting`` is as in ``get``.
         """
-        with self._locked(key):
+        with self._locked(key, waiting):
             found = self._read(key)
             if isinstance(found, Cached) and found.plan == plan:
                 self._remove(key)
