@@ -94,7 +94,7 @@ def test_thresholds_are_no_part_of_it(reference: Engines, default_settings: Sett
     settings = default_settings.model_copy(update={"detect": detect_options})
     engines = replace(reference, detector=Spoiled(reference.detector, rounded))
     rows = check_parity(engines, "onnxruntime", "fp16", settings)
-    assert len(rows) == len(compare(reference, reference, "fp32"))
+    assert [row.network for row in rows].count("detector") == 3
 
 
 @pytest.mark.parametrize(("network", "told"), [("detector", "score"), ("embedder", "length, relative")])
