@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings isn't installed")
 
 from tests.engines.fake_cuda import FakeRuntime, FakeTensorRt
-from worker import accelerate
+from worker import accelerate, compiling
+from worker.__main__ import main
 from worker.assemble import Loaded, open_models
-from worker.compiling import Compiled, network
+from worker.commands import compile as compile_command
+from worker.compiling import Compiled, Target, network
 from worker.engines import tensorrt
-from worker.engines.compile.cache import Cached
+from worker.engines.compile.build import Built
+from worker.engines.compile.cache import Cached, EngineCache, EngineKey
 from worker.engines.compile.flavour import Flavour
 from worker.engines.gpu import Gpu
 from worker.errors import ModelError
@@ -44,10 +47,15 @@ class AnyTensorRt(FakeTensorRt):
 
 @dataclass
 class Host:
-    """A machine with a GPU, as far as can be told here; ``broken`` networks have a plan that can't be loaded."""
+    """A machine with a GPU, as far as can be told here; ``broken`` networks have a plan that can't be loaded.
+
+    ``hopeless`` ones have one even when they are built.
+    """
 
     cuda: FakeRuntime
     broken: set[str] = field(default_factory=set)
+    hopeless: set[str] = field(default_factory=set)
+    builds: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -55,17 +63,30 @@ def host(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> Host:
     """Everything is compiled; a plan is the model itself."""
     made = Host(FakeRuntime())
 
-    def compiled(settings: Settings, *_: object, names: tuple[str, ...], progress: Callable) -> Iterator[Compiled]:
+    def build(flavour: Flavour, model: bytes, *_: object, network: str, **__: object) -> Built:
+        made.builds.append(network)
+        return Built(b"" if network in made.hopeless else model, 1.0, (), ())
+
+    def compiled(
+        settings: Settings, flavour: Flavour, target: Target, *, names: tuple[str, ...], progress: Callable, **_: bool
+    ) -> Iterator[Compiled]:
         for name in names:
             progress(name, "building", 1, 3)
             one = network(name, settings)
-            plan = b"" if name in made.broken else one.model
-            yield Compiled(one, None, Cached(plan, Path("x"), "hit", "", 1.0))
+            key = EngineKey(name, "0", flavour.label, target.gpu, "8.9", one.precision, str(one.profile))
+            cached = Cached(one.model, Path("x"), "hit", "", 1.0)
+            if name in made.broken | made.hopeless:
+                cache = EngineCache(settings.engine.cache_dir)
+                cache.get(key, lambda: Built(b"", 1.0, (), ()))
+                cached = cache.get(key, lambda: pytest.fail("it was just put there"))
+            yield Compiled(one, key, cached)
 
     monkeypatch.setattr(tensorrt, "runtime", made.cuda)
-    monkeypatch.setattr(accelerate, "find_gpu", lambda device: Gpu(device, "NVIDIA L4", (8, 9), 0, 0))
-    monkeypatch.setattr(accelerate, "open_flavour", lambda name: Flavour(name, "11.4", AnyTensorRt(made.cuda)))
-    monkeypatch.setattr(accelerate, "compile_networks", compiled)
+    for page in (accelerate, compile_command):
+        monkeypatch.setattr(page, "find_gpu", lambda device: Gpu(device, "NVIDIA L4", (8, 9), 0, 0))
+        monkeypatch.setattr(page, "open_flavour", lambda name: Flavour(name, "11.4", AnyTensorRt(made.cuda)))
+        monkeypatch.setattr(page, "compile_networks", compiled)
+    monkeypatch.setattr(compiling, "build", build)
     return made
 
 
@@ -97,19 +118,46 @@ def test_the_cpu_can_be_asked_for(host: Host, default_settings: Settings, loaded
     assert not host.cuda.calls
 
 
-def test_what_was_opened_is_given_back_when_the_rest_fails(host: Host, default_settings: Settings) -> None:
-    """The third network can't be loaded: the first two don't keep the GPU's memory, and the CPU doesn't step in."""
-    host.broken.add("recognizer")
-    with pytest.raises(ModelError, match="the engine of recognizer can't be loaded"):
-        open_models(default_settings)
+@pytest.fixture
+def own_cache(default_settings: Settings, tmp_path: Path) -> Settings:
+    """Settings with a cache that is empty."""
+    engine = default_settings.engine.model_copy(update={"cache_dir": tmp_path / "engines"})
+    return default_settings.model_copy(update={"engine": engine})
+
+
+def test_an_engine_that_cannot_be_loaded_is_built_anew(
+    host: Host, own_cache: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is whole, and the runtime refuses it: the log says why, it is built once, and then lies in the cache."""
+    host.broken.add("embedder")
+    opened = open_models(own_cache)
+    assert host.builds == ["embedder"]
+    assert {name: one.cache for name, one in opened.computing.items() if one.cache} == {
+        "detector": "hit",
+        "embedder": "built",
+        "recognizer": "hit",
+    }
+    (why,) = [text for text in caplog.messages if "anew" in text]
+    assert why.startswith("building the engine of embedder anew: the engine of embedder can't be loaded on GPU 0")
+    (plan,) = own_cache.engine.cache_dir.glob("*.engine")
+    assert plan.read_bytes()
+    for engine in (opened.models.detector, opened.models.embedder, opened.models.recognizer):
+        engine.close()
+
+
+def test_what_was_opened_is_given_back_when_the_rest_fails(host: Host, own_cache: Settings) -> None:
+    """The third network can't be loaded, nor built anew: the others don't keep memory, and the CPU doesn't step in."""
+    host.hopeless.add("recognizer")
+    with pytest.raises(ModelError, match=r"the engine of recognizer can't be loaded .*; it was just built"):
+        open_models(own_cache)
+    assert host.builds == ["recognizer"]
     assert host.cuda.calls
     assert not host.cuda.blocks and not host.cuda.handles
 
 
-def test_engines_that_say_something_else_are_not_served(
-    host: Host, default_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The check at start compares with the CPU; where a network differs the worker doesn't start."""
+@pytest.fixture
+def spoiled_embedder(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its embeddings come from the GPU half as long again."""
     original = tensorrt.TensorRtDevice.copy_out
 
     def spoiled(device: tensorrt.TensorRtDevice, host_array: NDArray, address: int) -> None:
@@ -118,5 +166,29 @@ def test_engines_that_say_something_else_are_not_served(
             device._trt.cuda.enqueue(lambda: host_array.view(np.float32).__imul__(1.5))
 
     monkeypatch.setattr(tensorrt.TensorRtDevice, "copy_out", spoiled)
+
+
+@pytest.mark.usefixtures("spoiled_embedder")
+def test_engines_that_say_something_else_are_not_served(default_settings: Settings) -> None:
+    """The check at start compares with the CPU; where a network differs the worker doesn't start."""
     with pytest.raises(ModelError, match="embedder on tensorrt-cuda in fp32 isn't the reference's equal: length"):
         open_models(default_settings)
+
+
+@pytest.mark.parametrize("only", [(), ("--only", "recognizer")])
+def test_what_was_compiled_is_checked(host: Host, capsys: pytest.CaptureFixture[str], only: tuple[str, ...]) -> None:
+    """All or some networks: opened on the GPU, compared, said, and closed."""
+    assert main(["compile", *only]) == 0
+    said = capsys.readouterr().out
+    assert "against ONNX Runtime" in said and "template cosine" in said and "✗" not in said
+    assert host.cuda.calls
+    assert not host.cuda.blocks and not host.cuda.handles
+
+
+@pytest.mark.usefixtures("spoiled_embedder")
+def test_what_was_compiled_and_differs_is_an_error(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 and the network's name, before a worker refuses to serve with it."""
+    assert main(["compile"]) == 1
+    assert "embedder on tensorrt-cuda in fp32 isn't the reference's equal: length" in capsys.readouterr().err
+    assert not host.cuda.blocks and not host.cuda.handles
+    assert main(["compile", "--only", "detector", "--json"]) == 0

@@ -1,5 +1,6 @@
 """From settings to engines: the right file, precision and profile for each network, and what doesn't fit is refused."""
 
+import fcntl
 import hashlib
 import shutil
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from worker.compiling import ANY_GPU, NETWORKS, Target, compile_networks, network, precision_of, target_of
+from worker import compiling
+from worker.compiling import ANY_GPU, NETWORKS, Target, compile_networks, network, precision_of, rebuilt, target_of
+from worker.engines.compile.build import Built
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.profiles import padded
 from worker.engines.gpu import Gpu
@@ -43,7 +46,6 @@ def test_fp32_is_the_file_as_it_is(default_settings: Settings) -> None:
     """Bit for bit."""
     assert network("embedder", default_settings).model == load(manifests()[EMBEDDER], default_settings.models.dir)
     assert network("recognizer", default_settings).model == load_recognizer().recognizer
-    assert network("enrol", default_settings).model == load_recognizer().enrol
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,23 @@ def test_fp32_is_the_file_as_it_is(default_settings: Settings) -> None:
             "input 1×3×32×32…2×3×576×1024…2×3×1024×1024",
         ),
         ("embedder", {}, "data 1×3×112×112…16×3×112×112…16×3×112×112"),
-        ("embedder", {"engine": {"max_faces": 64}}, "data 1×3×112×112…16×3×112×112…64×3×112×112"),
+        ("embedder", {"engine": {"max_faces": 64}}, "data 1×3×112×112…64×3×112×112…64×3×112×112"),
+        (
+            "embedder",
+            {"engine": {"max_faces": 64, "fixed_batches": False}},
+            "data 1×3×112×112…16×3×112×112…64×3×112×112",
+        ),
         ("embedder", {"engine": {"max_faces": 4}}, "data 1×3×112×112…4×3×112×112…4×3×112×112"),
         (
             "recognizer",
-            {"engine": {"max_tracks": 100}},
+            {"engine": {"max_tracks": 100, "fixed_batches": False}},
             "embedding 1×128…64×128…112×128; state 1×1035…64×1035…112×1035",
         ),
-        ("enrol", {}, "embedding 1×128…16×128…256×128"),
+        (
+            "recognizer",
+            {"engine": {"max_tracks": 100}},
+            "embedding 1×128…112×128…112×128; state 1×1035…112×1035…112×1035",
+        ),
     ],
 )
 def test_profiles_follow_the_settings(name: str, groups: dict, profile: str) -> None:
@@ -111,6 +122,37 @@ def test_engines_for_rtx_fit_a_compute_capability(rtx: Flavour) -> None:
     assert target_of(Flavour("tensorrt", "11.4", rtx.module), gpu) == Target("NVIDIA L4", (8, 9))
 
 
+def test_what_runs_on_the_cpu_is_not_compiled() -> None:
+    """The gallery's side of the recognizer."""
+    assert NETWORKS == ("detector", "embedder", "recognizer")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_waiting_for_another_is_told_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """By the same callback as the steps of building; what it raises ends the wait. Also where it is built anew."""
+    flavour, given = Flavour("tensorrt", "11.4", None), settings(engine={"cache_dir": tmp_path})
+    monkeypatch.setattr(compiling, "build", lambda *_, **__: Built(b"plan", 1.0, (), ()))
+    (old,) = compile_networks(given, flavour, ADA, names=("recognizer",))
+    told: list[tuple] = []
+
+    def progress(*words: object) -> None:
+        told.append(words)
+        raise KeyboardInterrupt
+
+    def ask() -> object:
+        if again:
+            return rebuilt(old, flavour, tmp_path, progress)
+        return next(compile_networks(given, flavour, ADA, names=("recognizer",), force=True, progress=progress))
+
+    with old.cached.path.with_suffix(".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(KeyboardInterrupt):
+            ask()
+    assert told == [("recognizer", "waiting for another process", 0, 1)]
+
+
 @pytest.mark.slow
 def test_compiled_once(rtx: Flavour, tmp_path: Path) -> None:
     """All networks in the order of the pipeline, then all from the cache; another limit is another engine."""
@@ -134,17 +176,19 @@ def test_compiled_once(rtx: Flavour, tmp_path: Path) -> None:
 def test_another_recognizer_is_another_engine(rtx: Flavour, tmp_path: Path) -> None:
     """One trained anew has another digest; the old engine isn't used for it."""
     given = {"cache_dir": tmp_path}
-    (old,) = compile_networks(settings(engine=given), rtx, ADA, names=("enrol",))
+    (old,) = compile_networks(settings(engine=given), rtx, ADA, names=("recognizer",))
     folder = tmp_path / "trained"
     shutil.copytree(Path(__file__).parents[1] / "worker" / "data" / "recognizer", folder)
-    model = onnx.load_from_string((folder / "enrol.onnx").read_bytes())
+    model = onnx.load_from_string((folder / "recognizer.onnx").read_bytes())
     model.producer_name = "trained anew"
     content = model.SerializeToString()
     note = (folder / "recognizer.json").read_text()
-    digest = hashlib.sha256((folder / "enrol.onnx").read_bytes()).hexdigest()
+    digest = hashlib.sha256((folder / "recognizer.onnx").read_bytes()).hexdigest()
     (folder / "recognizer.json").write_text(note.replace(digest, hashlib.sha256(content).hexdigest()))
-    (folder / "enrol.onnx").write_bytes(content)
-    (new,) = compile_networks(settings(engine=given, models={"recognizer_dir": folder}), rtx, ADA, names=("enrol",))
+    (folder / "recognizer.onnx").write_bytes(content)
+    (new,) = compile_networks(
+        settings(engine=given, models={"recognizer_dir": folder}), rtx, ADA, names=("recognizer",)
+    )
     assert new.cached.result == "built"
     assert "another model file" in new.cached.reason
     assert new.key != old.key

@@ -11,10 +11,11 @@ from typing import Literal, TypeAlias, get_args
 from worker.engines.choice import Choice, Computing, EngineKind
 from worker.engines.choice import choose as choose_by_hardware
 from worker.engines.engine import Engine, Precision
+from worker.engines.graphs import CAPTURED_AT
 from worker.engines.int8 import int8_of, load_int8
 from worker.engines.models import DETECTOR, EMBEDDER, RecognizerModel, load, load_recognizer, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
-from worker.engines.parity import Engines, require_parity
+from worker.engines.parity import Engines, Row, Served, require_parity
 from worker.errors import InvalidSettings
 from worker.gallery.folder import FolderGallery
 from worker.gallery.index import Policy
@@ -64,7 +65,7 @@ def open_models(settings: Settings, kind: EngineKind | None = None, progress: Pr
     recognizer = load_recognizer(settings.models.recognizer_dir)
     engines, computing = _open_all(choice.kind, precision, settings, progress)
     if (choice.kind, precision) != REFERENCE:
-        check_parity(engines, precision, settings)
+        check_parity(engines, choice.kind, precision, settings)
     on_gpu = choice.kind == "tensorrt"
     models = Models(
         detector=engines.detector,
@@ -116,11 +117,17 @@ def open_engine(
     return _open(network, kind, precision, settings, progress)[0]
 
 
-def check_parity(engines: Engines, precision: Precision, settings: Settings) -> None:
+def served_by(kind: Kind, settings: Settings) -> Served:
+    """How a worker runs engines of that kind; thresholds are no part of it."""
+    side = settings.detect.max_side_pixels
+    return Served(side, settings.engine.max_frames, CAPTURED_AT + 1) if kind == "tensorrt" else Served(side)
+
+
+def check_parity(engines: Engines, kind: Kind, precision: Precision, settings: Settings) -> tuple[Row, ...]:
     """Hold the engines against the reference, which is opened for it. Raises ``ModelError`` where they differ."""
     reference = open_engines(*REFERENCE, settings)
     try:
-        require_parity(engines, reference, precision, settings.detect)
+        return require_parity(engines, reference, precision, served_by(kind, settings))
     finally:
         for engine in (reference.detector, reference.embedder, reference.recognizer, reference.enrol):
             engine.close()

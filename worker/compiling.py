@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from worker.engines.compile.build import Progress, build
 from worker.engines.compile.cache import Cached, EngineCache, EngineKey
@@ -16,7 +18,6 @@ from worker.engines.compile.profiles import (
     Span,
     detector_spans,
     embedder_spans,
-    enrol_spans,
     padded,
     profile,
     recognizer_spans,
@@ -29,8 +30,8 @@ from worker.stages.align import CROP_SIZE
 from worker.stages.recognize import BATCH_TILE
 from worker.types import EMBEDDING_SIZE
 
-NETWORKS = ("detector", "embedder", "recognizer", "enrol")
-"""What can be compiled, in the order of the pipeline; ``enrol`` is the gallery's side of the recognizer."""
+NETWORKS = ("detector", "embedder", "recognizer")
+"""What runs on a GPU, in the order of the pipeline. The recognizer's gallery side always runs on the CPU."""
 
 ANY_GPU = "any"
 """Stands for a GPU's name where an engine fits every GPU of its compute capability."""
@@ -103,14 +104,24 @@ def compile_networks(
     """
     cache = EngineCache(settings.engine.cache_dir)
     for name in names:
-        yield _compile(network(name, settings), cache, flavour, target, force, _of(name, progress))
+        one = network(name, settings)
+        yield _compile(one, _key(one, flavour, target), cache, flavour, force, _of(name, progress))
 
 
-def _compile(
-    one: Network, cache: EngineCache, flavour: Flavour, target: Target, force: bool, progress: Progress | None
+def rebuilt(
+    old: Compiled,
+    flavour: Flavour,
+    cache_dir: Path,
+    progress: Callable[[str, str, int, int], None] | None = None,
 ) -> Compiled:
-    capability = target.compute_capability if flavour.name == "rtx" else None
-    key = EngineKey(
+    """Instead of ``old``, which can't be loaded: built anew once, whoever asks. Raises like ``compile_networks``."""
+    cache, told = EngineCache(cache_dir), _of(old.network.name, progress)
+    cache.discard(old.key, old.cached.plan, waiting=_waiting(told))
+    return _compile(old.network, old.key, cache, flavour, False, told)
+
+
+def _key(one: Network, flavour: Flavour, target: Target) -> EngineKey:
+    return EngineKey(
         network=one.name,
         model_sha256=hashlib.sha256(one.model).hexdigest(),
         builder=flavour.label,
@@ -119,14 +130,27 @@ def _compile(
         precision=one.precision,
         profile=str(one.profile),
     )
+
+
+def _compile(
+    one: Network, key: EngineKey, cache: EngineCache, flavour: Flavour, force: bool, progress: Progress | None
+) -> Compiled:
+    major, minor = key.compute_capability.split(".")
+    capability = (int(major), int(minor)) if flavour.name == "rtx" else None
     cached = cache.get(
         key,
         lambda: build(
             flavour, one.model, one.profile, network=one.name, compute_capability=capability, progress=progress
         ),
         force=force,
+        waiting=_waiting(progress),
     )
     return Compiled(one, key, cached)
+
+
+def _waiting(progress: Progress | None) -> Callable[[], None]:
+    """Tells it that another process builds."""
+    return partial(progress, "waiting for another process", 0, 1) if progress else lambda: None
 
 
 def _of(name: str, progress: Callable[[str, str, int, int], None] | None) -> Progress | None:
@@ -152,7 +176,7 @@ class _Source:
 def _limits(settings: Settings) -> Limits:
     engine = settings.engine
     side = settings.detect.max_side_pixels
-    return Limits(engine.max_frames, side, engine.max_faces, engine.max_tracks, BATCH_TILE)
+    return Limits(engine.max_frames, side, engine.max_faces, engine.max_tracks, BATCH_TILE, engine.fixed_batches)
 
 
 def _detector(settings: Settings, _: Precision) -> _Source:
@@ -180,14 +204,8 @@ def _recognizer(settings: Settings, _: Precision) -> _Source:
     return _Source(model.recognizer, "products", spans, (fed,), "raise engine.max_tracks")
 
 
-def _enrol(settings: Settings, _: Precision) -> _Source:
-    model = load_recognizer(settings.models.recognizer_dir)
-    return _Source(model.enrol, "products", enrol_spans(), ({"embedding": (1, EMBEDDING_SIZE)},), "train it again")
-
-
 _SOURCES: dict[str, Callable[[Settings, Precision], _Source]] = {
     "detector": _detector,
     "embedder": _embedder,
     "recognizer": _recognizer,
-    "enrol": _enrol,
 }

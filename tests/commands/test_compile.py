@@ -59,8 +59,8 @@ def test_all_are_built_then_found(faceline: Run, cache: Path) -> None:
 def test_only_and_force(faceline: Run) -> None:
     """One network, in another precision than the settings', built though it is there."""
     for reason in ("none was built in fp16 yet", "it was asked for"):
-        (row,) = faceline(*AHEAD, "--only", "enrol", "--precision", "fp16", "--force", "--json").json
-        assert (row["network"], row["precision"], row["result"]) == ("enrol", "fp16", "built")
+        (row,) = faceline(*AHEAD, "--only", "recognizer", "--precision", "fp16", "--force", "--json").json
+        assert (row["network"], row["precision"], row["result"]) == ("recognizer", "fp16", "built")
         if reason == "it was asked for":
             assert row["reason"] == reason
 
@@ -123,6 +123,6 @@ def test_wrong_arguments(faceline: Run, arguments: list[str], text: str) -> None
 def test_a_cache_that_can_t_be(faceline: Run, cache: Path) -> None:
     """A file in the folder's place: a wrong setting, named."""
     cache.write_text("mine")
-    done = faceline(*AHEAD, "--only", "enrol")
+    done = faceline(*AHEAD, "--only", "recognizer")
     assert done.code == 2
     assert f"engine.cache_dir {cache} can't be" in done.err

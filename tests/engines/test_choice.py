@@ -71,6 +71,13 @@ def test_a_wrong_setting_is_no_missing_gpu() -> None:
         choose("auto", missing("engine.device is 3", InvalidSettings), LIBRARY)
 
 
+@pytest.mark.parametrize("kind", ["auto", "tensorrt"])
+def test_a_broken_gpu_is_no_missing_one(kind: EngineKind) -> None:
+    """``auto`` takes the CPU where there is no GPU, not where there is one that fails."""
+    with pytest.raises(ModelError, match=r"cudaSetDevice failed .* set engine.kind to onnxruntime"):
+        choose(kind, missing("cudaSetDevice failed (CUDA error 46): set engine.kind to onnxruntime"), LIBRARY)
+
+
 def with_kind(kind: EngineKind, settings: Settings) -> Settings:
     """The settings with it."""
     return settings.model_copy(update={"engine": settings.engine.model_copy(update={"kind": kind})})

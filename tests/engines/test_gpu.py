@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from worker.engines.gpu import Gpu, NoGpu, find_gpu
-from worker.errors import InvalidSettings
+from worker.errors import InvalidSettings, ModelError
 
 OK = 0
 
@@ -70,8 +70,6 @@ def test_a_gpu_is_described(with_cuda) -> None:
         (Cuda((35, 0)), "no NVIDIA driver, or one that is too old (CUDA error 35)"),
         (Cuda((100, 0)), "no GPU that may be used"),
         (Cuda((OK, 0)), "no GPU that may be used"),
-        (Cuda((999, 0)), "CUDA can't count its GPUs (CUDA error 999"),
-        (Cuda((OK, 1), taken=46), "cudaSetDevice failed (CUDA error 46"),
         (None, "CUDA's bindings can't be imported"),
     ],
 )
@@ -81,6 +79,22 @@ def test_no_gpu(with_cuda, cuda: Cuda | None, text: str) -> None:
     with pytest.raises(NoGpu) as caught:
         find_gpu(0)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "text"),
+    [
+        (Cuda((999, 0)), "CUDA can't count its GPUs (CUDA error 999"),
+        (Cuda((OK, 1), taken=46), "cudaSetDevice failed (CUDA error 46"),
+    ],
+)
+def test_a_broken_gpu_is_not_a_missing_one(with_cuda, cuda: Cuda, text: str) -> None:
+    """Nobody takes the CPU for it in silence; the cure says how to go on without."""
+    with_cuda(cuda)
+    with pytest.raises(ModelError, match=r"set engine\.kind to onnxruntime to go on without it$") as caught:
+        find_gpu(0)
+    assert text in str(caught.value)
+    assert not isinstance(caught.value, NoGpu)
 
 
 def test_a_number_beyond_the_last(with_cuda) -> None:

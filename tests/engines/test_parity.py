@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.assemble import REFERENCE, open_engines
+from worker.assemble import REFERENCE, check_parity, open_engines, served_by
 from worker.engines.drawn import sequences, street
 from worker.engines.engine import Engine
-from worker.engines.parity import TOLERANCES, Engines, compare, require_parity
+from worker.engines.graphs import Action, GraphPolicy
+from worker.engines.parity import TOLERANCES, Engines, Served, compare, require_parity
 from worker.errors import ModelError
 from worker.settings import Settings
 from worker.stages.detect import DetectOptions, detect
@@ -69,6 +70,62 @@ def test_int8_is_near(reference: Engines, default_settings: Settings) -> None:
     require_parity(engines, reference, "int8")
     with pytest.raises(ModelError, match="embedder on onnxruntime-cpu in fp32 isn't the reference's equal: cosine"):
         require_parity(engines, reference, "fp32")
+
+
+@pytest.mark.parametrize("side", [32, 64, 88, 96, 1000])
+def test_every_size_can_be_compared(reference: Engines, side: int) -> None:
+    """Where the drawn faces are too small to be found for sure, the table says so; the others are compared anyway."""
+    rows = require_parity(reference, reference, "fp32", Served(max_side_pixels=side))
+    told = f"not compared: no clear face at {side} pixels"
+    assert [row.measure for row in rows if row.network == "detector"][0] == (
+        told if side < 96 else "faces more or fewer"
+    )
+    assert {row.network for row in rows} == {"detector", "embedder", "recognizer", "enrol"}
+
+
+@pytest.mark.parametrize("min_score", [0.95, 0.92])
+def test_thresholds_are_no_part_of_it(reference: Engines, default_settings: Settings, min_score: float) -> None:
+    """A threshold above or among the drawn faces' scores neither fails nor refuses what rounds another way."""
+
+    def rounded(name: str, array: NDArray) -> NDArray:
+        return array - np.float32(0.01) if name.startswith("cls") else array
+
+    detect_options = replace(default_settings.detect, min_score=min_score)
+    settings = default_settings.model_copy(update={"detect": detect_options})
+    engines = replace(reference, detector=Spoiled(reference.detector, rounded))
+    rows = check_parity(engines, "onnxruntime", "fp16", settings)
+    assert [row.network for row in rows].count("detector") == 3
+
+
+@pytest.mark.parametrize(("network", "told"), [("detector", "score"), ("embedder", "length, relative")])
+def test_what_only_a_recorded_run_says_is_found(reference: Engines, network: str, told: str) -> None:
+    """Wrong from the fourth run on: found with as many runs as a GPU's engines get, and in the batch that serves."""
+    calls: list[int] = []
+
+    def late(name: str, array: NDArray) -> NDArray:
+        if name in ("cls_8", "fc1"):
+            calls.append(len(array))
+        return array * np.float32(0.7) if len(calls) > 3 and name.startswith(("cls", "fc1")) else array
+
+    engines = replace(reference, **{network: Spoiled(getattr(reference, network), late)})
+    require_parity(engines, reference, "fp16", Served(frames=3, runs=3))
+    calls.clear()
+    with pytest.raises(ModelError, match=f"{network} .*{told}"):
+        require_parity(engines, reference, "fp16", Served(frames=3, runs=4))
+    assert network == "embedder" or set(calls) == {3}
+
+
+def test_a_gpu_is_checked_as_it_serves(default_settings: Settings) -> None:
+    """In batches, until recorded graphs answer; a CPU frame by frame, once."""
+    assert served_by("onnxruntime", default_settings) == Served(640, 1, 1)
+    served = served_by("tensorrt", default_settings)
+    assert served.frames == default_settings.engine.max_frames
+    policy = GraphPolicy()
+    for _ in range(served.runs):
+        last = policy.decide("shape")
+        if last is Action.CAPTURE:
+            policy.keep("shape")
+    assert last is Action.LAUNCH
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)

@@ -92,9 +92,7 @@ def test_everything_is_given_back(cuda: FakeRuntime, device: TensorRtDevice) -> 
 
 def test_a_plan_that_cannot_be_loaded(cuda: FakeRuntime) -> None:
     """The library gives None and complains in its log: the message has its words, and the cure; nothing stays open."""
-    words = (
-        r"engine of yunet can't be loaded on GPU 3 by tensorrt 11.4.0: built by another version; .* 'faceline compile'"
-    )
+    words = r"engine of yunet can't be loaded on GPU 3 by tensorrt 11.4.0: built by .* 'faceline compile --force'"
     with pytest.raises(ModelError, match=words):
         TensorRtDevice(FakeTensorRt(cuda, LIMITS), b"", "yunet", number=3)
     assert not cuda.handles
@@ -211,6 +209,20 @@ def test_what_cannot_be_captured_runs_by_steps(
     assert "without a recorded graph" in caplog.text
     engine.close()
     assert not cuda.handles
+
+
+@pytest.mark.parametrize("error", [ERRORS.cudaErrorMemoryAllocation, ERRORS.cudaErrorStreamCaptureUnsupported])
+def test_capturing_ends_whatever_happens_within(cuda: FakeRuntime, device: TensorRtDevice, error: object) -> None:
+    """Memory that runs out while a graph is recorded included: else nothing would run on the stream any more."""
+
+    def work() -> None:
+        cuda.fail["cudaMemcpyAsync"] = error
+        device.copy_in(256, np.zeros(1, np.float32))
+
+    with pytest.raises(CannotCapture):
+        device.capture(device.context(), work)
+    assert cuda.recording is None
+    assert "graph" not in cuda.handles
 
 
 def test_a_profile_for_one_context_leaves_no_graphs(device: TensorRtDevice, caplog: pytest.LogCaptureFixture) -> None:

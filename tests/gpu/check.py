@@ -29,10 +29,10 @@ from tests.engines.cases import embeddings, pictures
 from tests.gpu.asked import environment
 from tests.gpu.figures import BusyDevice, Fleet, Latency, Rate, cameras_at, rate
 from tests.gpu.report import page
-from worker.accelerate import NETWORKS, open_compiled
+from worker.accelerate import open_compiled
 from worker.assemble import REFERENCE, Loaded, open_models, open_pipeline
 from worker.bench.scenes import frames as scene_frames
-from worker.compiling import Compiled, compile_networks, network, target_of
+from worker.compiling import NETWORKS, Compiled, compile_networks, network, target_of
 from worker.engines.batched import BatchedEngine
 from worker.engines.compile.flavour import Flavour, FlavourName, open_flavour
 from worker.engines.engine import Engine, TensorSpec

@@ -8,7 +8,7 @@ from typing import cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from worker.assemble import REFERENCE, Kind, choose, open_engines
+from worker.assemble import REFERENCE, Kind, choose, open_engines, served_by
 from worker.commands.options import add_settings, print_json, settings_of
 from worker.engines.engine import Precision
 from worker.engines.parity import TOLERANCES, Row, compare
@@ -40,12 +40,12 @@ def run(options: argparse.Namespace) -> int:
     precision = max(ours[1], theirs[1], key=list(TOLERANCES).index)
     engines, reference = open_engines(*ours, settings), open_engines(*theirs, settings)
     began = perf_counter()
-    rows = compare(engines, reference, precision, settings.detect)
+    rows = compare(engines, reference, precision, served_by(ours[0], settings))
     milliseconds = 1000 * (perf_counter() - began)
     if options.json:
         print_json([asdict(row) | {"agrees": row.agrees} for row in rows])
     else:
-        Console().print(_table(rows, f"{':'.join(ours)} against {':'.join(theirs)}, {milliseconds:.0f} ms"))
+        Console().print(table_of(rows, f"{':'.join(ours)} against {':'.join(theirs)}, {milliseconds:.0f} ms"))
     return 0 if all(row.agrees for row in rows) else 1
 
 
@@ -60,7 +60,8 @@ def parsed(text: str, option: str) -> tuple[Kind, Precision]:
     return cast(tuple[Kind, Precision], (kind, precision))
 
 
-def _table(rows: tuple[Row, ...], title: str) -> Table:
+def table_of(rows: tuple[Row, ...], title: str) -> Table:
+    """A row for each thing compared."""
     table = Table("network", "measure", "worst", "tolerated", "", title=title, title_justify="left")
     for row in rows:
         bound = f"{'at least' if row.at_least else 'at most'} {row.tolerance:g}"

@@ -3,18 +3,22 @@
 import argparse
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from worker.assemble import REFERENCE, Network, check_parity, open_engine
+from worker.commands.compare import table_of
 from worker.commands.options import add_settings, print_json, settings_of
 from worker.compiling import ANY_GPU, NETWORKS, Compiled, Target, compile_networks, target_of
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.gpu import NoGpu, find_gpu
+from worker.engines.parity import Engines, Row
 from worker.errors import InvalidSettings
 from worker.settings import Settings
 
@@ -42,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                             without a GPU, for others' GPUs of compute capability 8.9; such engines are
                                             for programs that run TensorRT for RTX and for no others
 
-Engines fit one TensorRT version and one kind of GPU: compile where workers run, for example in an init container."""
+With TensorRT the engines are then held against the reference; exit code 1 where they differ. Engines fit one TensorRT version and one kind of GPU: compile where workers run, for example in an init container."""
     parser.set_defaults(run=run)
 
 
@@ -69,7 +73,28 @@ def run(options: argparse.Namespace) -> int:
             print_json([_row(one) for one in done])
         elif done:
             _print_table(done)
+    if flavour.name == "tensorrt":  # engines for RTX are for other programs, and for other GPUs at times
+        rows = _checked(done, flavour, settings)
+        if not options.json:
+            Console().print(table_of(rows, "against ONNX Runtime in fp32, as a worker does at its start"))
     return 0
+
+
+def _checked(done: list[Compiled], flavour: Flavour, settings: Settings) -> tuple[Row, ...]:
+    """Parity of what was compiled; what wasn't is taken from the reference. Raises ``ModelError`` where they differ."""
+    from worker.accelerate import open_compiled  # needs CUDA's bindings
+
+    compiled = {one.network.name: one for one in done}
+    with ExitStack() as stack:
+        opened = {
+            name: stack.enter_context(
+                open_compiled(compiled[name], flavour, settings.engine)
+                if name in compiled
+                else open_engine(name, *REFERENCE, settings)
+            )
+            for name in get_args(Network)
+        }
+        return check_parity(Engines(**opened), "tensorrt", settings.engine.precision, settings)
 
 
 def _capability(options: argparse.Namespace) -> tuple[int, int] | None:

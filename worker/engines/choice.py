@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.engines.gpu import NoGpu
 from worker.errors import ModelError
 
 EngineKind = Literal["auto", "onnxruntime", "tensorrt"]
@@ -36,7 +37,8 @@ class Computing:
 def choose(kind: EngineKind, find_gpu: Callable[[], str], find_library: Callable[[], str]) -> Choice:
     """``find_gpu`` and ``find_library`` describe what there is, or raise ``ModelError`` that says what is missing.
 
-    Raises ``ModelError`` where TensorRT is asked for by name and can't be used; only ``auto`` does without.
+    Only ``auto`` does without, where there is no GPU (``NoGpu``) or no library. Raises ``ModelError`` where TensorRT is
+    asked for by name and can't be used, and in any case where there is a GPU that fails.
     """
     if kind == "onnxruntime":
         return Choice("onnxruntime", "engine.kind says so")
@@ -45,6 +47,8 @@ def choose(kind: EngineKind, find_gpu: Callable[[], str], find_library: Callable
     except ModelError as error:
         if kind == "tensorrt":
             raise ModelError(f"engine.kind is tensorrt, and it can't be used: {error}") from error
+        if not isinstance(error, NoGpu):
+            raise
         return Choice("onnxruntime", str(error))
     try:
         library = find_library()

@@ -8,12 +8,18 @@ from typing import Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from worker.errors import ModelError
+
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 """Shapes by the tensor's name."""
 
 
 class OutOfDeviceMemory(Exception):
     """The accelerator has too little memory for this request; what it held before is intact."""
+
+
+class PlanRefused(ModelError):
+    """The runtime can't load an engine that is whole: build it anew."""
 
 
 class CannotCapture(Exception):

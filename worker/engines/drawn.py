@@ -5,6 +5,9 @@ import numpy as np
 
 from worker.types import EMBEDDING_SIZE, Float32, Image
 
+NUM_DRAWN = 3
+"""Faces in each frame."""
+
 _SKIN, _HAIR, _LIPS = np.array([120.0, 150.0, 200.0]), np.array([30.0, 30.0, 40.0]), np.array([90.0, 90.0, 170.0])
 
 

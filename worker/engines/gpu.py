@@ -8,10 +8,11 @@ from worker.errors import InvalidSettings, ModelError
 
 _DRIVER_MISSING = 35
 _NO_DEVICE = 100
+_GO_ON = "set engine.kind to onnxruntime to go on without it"
 
 
 class NoGpu(ModelError):
-    """There is no NVIDIA GPU that can be used: the message says what is missing."""
+    """No NVIDIA GPU, or nothing to use one with: the message says what is missing. One that fails is ``ModelError``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Gpu:
 def find_gpu(device: int) -> Gpu:
     """Make GPU number ``device`` the calling thread's, and describe it.
 
-    Raises ``NoGpu`` where there is none that can be used, ``InvalidSettings`` where there are fewer than that.
+    Raises ``NoGpu`` where there is none, ``ModelError`` where there is one and it fails, and ``InvalidSettings`` where
+    there are fewer than that.
     """
     try:
         cudart = import_module("cuda.bindings.runtime")
@@ -57,14 +59,16 @@ def _count(cudart: Any) -> int:
             "CUDA_VISIBLE_DEVICES, or set engine.kind to onnxruntime"
         )
     if int(status):
-        raise NoGpu(f"CUDA can't count its GPUs ({_named(status)}): look at 'nvidia-smi'")
+        raise ModelError(f"CUDA can't count its GPUs ({_named(status)}): look at 'nvidia-smi', {_GO_ON}")
     return int(number)
 
 
 def _take(cudart: Any, call: str, *arguments: int) -> Any:
     status, *results = getattr(cudart, call)(*arguments)
     if int(status):
-        raise NoGpu(f"{call} failed ({_named(status)}): look at 'nvidia-smi', another process may hold the GPU")
+        raise ModelError(
+            f"{call} failed ({_named(status)}): look at 'nvidia-smi', another process may hold the GPU; {_GO_ON}"
+        )
     return results[0] if len(results) == 1 else results
 
 

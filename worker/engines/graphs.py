@@ -4,6 +4,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from enum import Enum, auto
 
+CAPTURED_AT = 3
+"""The run of a shape at which it is recorded, if nothing else is said; the next one is the first to be launched."""
+
 
 class Action(Enum):
     """How a batch of some shape is to run."""
@@ -19,7 +22,7 @@ class GraphPolicy:
     ``bound`` 0: never. Counts are kept for four times as many shapes, so memory is bounded whatever comes.
     """
 
-    def __init__(self, after: int = 3, bound: int = 16) -> None:
+    def __init__(self, after: int = CAPTURED_AT, bound: int = 16) -> None:
         if after < 1 or bound < 0:
             raise ValueError(f"graphs after {after} runs, at most {bound}: expected at least 1 and at least 0")
         self._after = after

@@ -13,7 +13,7 @@ import numpy as np
 from cuda.bindings import runtime
 from numpy.typing import NDArray
 
-from worker.engines.device import CannotCapture, Context, Graph, OutOfDeviceMemory, Shapes
+from worker.engines.device import CannotCapture, Context, Graph, OutOfDeviceMemory, PlanRefused, Shapes
 from worker.errors import EngineFailed, ModelError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class TensorRtDevice:
     def __init__(self, trt: Any, plan: bytes, what: str, *, number: int = 0) -> None:
         """``trt``: the module tensorrt or tensorrt_rtx. ``what`` is in the plan, for messages. ``number``: the GPU's.
 
-        Raises ``ModelError`` where the GPU can't be used or the plan isn't for it.
+        Raises ``ModelError`` where the GPU can't be used, ``PlanRefused`` where the plan isn't for it.
         """
         self._trt = trt
         self._number = number
@@ -59,9 +59,9 @@ class TensorRtDevice:
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             self.close()
-            raise ModelError(
+            raise PlanRefused(
                 f"the engine of {what} can't be loaded on GPU {number} by {trt.__name__} {trt.__version__}: "
-                f"{self.said()}; it may be of another version, GPU or driver: run 'faceline compile'"
+                f"{self.said()}; it may be of another version, GPU or driver: run 'faceline compile --force'"
             )
 
     @property
@@ -161,10 +161,10 @@ class TensorRtDevice:
             raise CannotCapture("the library says that these shapes can't be captured")
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self.call(runtime.cudaStreamBeginCapture, self._stream, mode)
-        failure: EngineFailed | None = None
+        failure: EngineFailed | OutOfDeviceMemory | None = None
         try:
             work()
-        except EngineFailed as error:
+        except (EngineFailed, OutOfDeviceMemory) as error:
             failure = error
         try:
             recorded = self.call(runtime.cudaStreamEndCapture, self._stream)
@@ -172,7 +172,7 @@ class TensorRtDevice:
                 graph = _CudaGraph(self, self.call(runtime.cudaGraphInstantiate, recorded, 0))
             finally:
                 runtime.cudaGraphDestroy(recorded)
-        except EngineFailed as error:
+        except (EngineFailed, OutOfDeviceMemory) as error:
             failure = failure or error
         if failure is not None:
             raise CannotCapture(str(failure)) from failure

@@ -198,10 +198,17 @@ def test_force_builds_what_is_there(cache: EngineCache) -> None:
 def test_discarded_is_built_anew(cache: EngineCache) -> None:
     """What the runtime refuses though it's whole; discarding twice is fine."""
     cache.get(KEY, Builder())
-    cache.discard(KEY)
-    cache.discard(KEY)
+    cache.discard(KEY, PLAN)
+    cache.discard(KEY, PLAN)
     assert files(cache, ".engine") == []
     assert cache.get(KEY, Builder()).result == "built"
+
+
+def test_what_another_put_there_meanwhile_stays(cache: EngineCache) -> None:
+    """Two workers were refused the same engine: the second doesn't discard what the first built."""
+    cache.get(KEY, Builder(b"anew"))
+    cache.discard(KEY, PLAN)
+    assert cache.get(KEY, Builder()).plan == b"anew"
 
 
 def test_a_failed_build_leaves_nothing(cache: EngineCache) -> None:
@@ -309,6 +316,24 @@ def test_a_killed_builder_holds_nobody_up(tmp_path: Path, workers: list[subproce
     assert "built True" in workers[1].communicate(timeout=60)[0]
 
 
+def test_who_waits_can_be_stopped(tmp_path: Path, workers: list[subprocess.Popen[str]]) -> None:
+    """It is called again and again meanwhile, and what it raises ends the wait; the other goes on building."""
+    told: list[str] = []
+
+    def waiting() -> None:
+        told.append("waiting")
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    workers.append(worker(tmp_path))
+    until((tmp_path / "builds").exists)
+    with pytest.raises(KeyboardInterrupt):
+        EngineCache(tmp_path / "engines").get(KEY, Builder(), waiting=waiting)
+    assert len(told) == 3
+    (tmp_path / "go").touch()
+    assert "built True" in workers[0].communicate(timeout=60)[0]
+
+
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
     """A folder that everybody may read, unlike pytest's own."""
@@ -355,6 +380,16 @@ def test_a_folder_that_may_not_be_read(public_folder: Path) -> None:
         path.chmod(0o000)
     with not_ours(public_folder), pytest.raises(InvalidSettings, match=r"can't be read \(Permission denied\)"):
         cache.get(KEY, Builder())
+
+
+def test_a_strangers_file_is_passed_over(public_folder: Path) -> None:
+    """A note of another engine that may not be read: it is no reason not to build."""
+    cache = EngineCache(public_folder)
+    cache.get(replace(KEY, gpu="NVIDIA T4"), Builder())
+    (note,) = files(cache, ".json")
+    note.unlink()
+    note.mkdir()
+    assert cache.get(KEY, Builder()).reason == "none was built in fp16 yet"
 
 
 def test_a_file_in_the_folders_place(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Profiles: what an engine takes, and that what the pipeline feeds lies within."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,6 @@ from worker.engines.compile.profiles import (
     Span,
     detector_spans,
     embedder_spans,
-    enrol_spans,
     padded,
     profile,
     recognizer_spans,
@@ -63,6 +64,13 @@ def test_recognizer(tracks: int, span: Span) -> None:
     assert recognizer_spans(limits(tracks=tracks)) == {"B": span}
 
 
+def test_where_every_run_has_the_most_rows_that_is_usual() -> None:
+    """``fixed_batches``: nothing else is ever run, so an engine is fastest at it."""
+    fixed = replace(limits(faces=64, tracks=250), fixed_batches=True)
+    assert embedder_spans(fixed) == {"N": Span(1, 64, 64)}
+    assert recognizer_spans(fixed) == {"B": Span(1, 256, 256)}
+
+
 def test_shapes_of_all_inputs() -> None:
     """Free dimensions become spans, fixed ones stay."""
     state = TensorSpec("state", "float32", ("B", 1035))
@@ -109,8 +117,3 @@ def test_padding_is_that_of_the_detector() -> None:
     """What the stage makes of a frame of any side is what the profile counts with."""
     for side in (1, 31, 32, 33, 640, 641):
         assert to_tensor(np.zeros((side, 1, 3), np.uint8)).shape == (1, 3, padded(side), padded(1))
-
-
-def test_enrol_takes_one() -> None:
-    """One person enrolled is one row."""
-    assert enrol_spans()["B"].least == 1

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of the notes, and of how engines are built: raise it when a change here or in ``build`` makes old ones wrong."""
+
+_POLL_SECONDS = 0.2  # between looks at whether the lock is free
 
 _TITLES = {
     "model_sha256": "model file",
@@ -82,16 +85,24 @@ class EngineCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: EngineKey, build: Callable[[], Built], *, force: bool = False) -> Cached:
+    def get(
+        self,
+        key: EngineKey,
+        build: Callable[[], Built],
+        *,
+        force: bool = False,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Cached:
         """The engine of that key, built where it isn't there or isn't whole.
 
-        Blocks while another process builds it. ``force`` builds in any case. Raises ``InvalidSettings`` where the
+        Blocks while another process builds it; ``waiting`` is called a few times a second meanwhile, and what it raises
+        ends that. ``force`` builds in any case. Raises ``InvalidSettings`` where the
         folder can't be read or written, before anything is built if that can be known; and what ``build`` raises.
         """
         found = "it was asked for" if force else self._read(key)
         if isinstance(found, Cached):
             return found
-        with self._locked(key):
+        with self._locked(key, waiting):
             if not force:
                 found = self._read(key)  # whoever held the lock has built it, perhaps
                 if isinstance(found, Cached):
@@ -101,9 +112,18 @@ class EngineCache:
             self._write(key, built)
         return Cached(built.plan, self._path(key), "built", found, built.seconds)
 
-    def discard(self, key: EngineKey) -> None:
-        """Remove an entry that is whole and yet of no use, as where the runtime refuses it; the next ``get`` builds."""
-        with self._locked(key), self._explained("written"):
+    def discard(self, key: EngineKey, plan: bytes, *, waiting: Callable[[], None] = lambda: None) -> None:
+        """Remove ``plan``, which is whole and yet of no use, as where the runtime refuses it; the next ``get`` builds.
+
+        What another process has put in its place meanwhile stays. ``waiting`` is as in ``get``.
+        """
+        with self._locked(key, waiting):
+            found = self._read(key)
+            if isinstance(found, Cached) and found.plan == plan:
+                self._remove(key)
+
+    def _remove(self, key: EngineKey) -> None:
+        with self._explained("written"):
             self._note_path(key).unlink(missing_ok=True)
             self._path(key).unlink(missing_ok=True)
 
@@ -136,7 +156,7 @@ class EngineCache:
     def _why_missing(self, key: EngineKey) -> str:
         """What the nearest of the network's other engines of this precision was made for."""
         wanted = asdict(key)
-        notes = (_note(path) for path in sorted(self.folder.glob("*.json")))
+        notes = (_readable_note(path) for path in sorted(self.folder.glob("*.json")))
         keys = [note["key"] for note in notes if note]
         alike = [have for have in keys if all(have.get(name) == wanted[name] for name in ("network", "precision"))]
         if not alike:
@@ -166,21 +186,30 @@ class EngineCache:
                 os.close(folder)
 
     @contextmanager
-    def _locked(self, key: EngineKey) -> Iterator[None]:
+    def _locked(self, key: EngineKey, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Alone among all processes that see the folder, for this entry; the lock goes with its process."""
         with self._explained("written"):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._path(key).with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            with self._explained("locked"):
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    logger.info("waiting for another process that builds the engine of %s", key.network)
-                    fcntl.flock(handle, fcntl.LOCK_EX)
+            if not self._taken(handle):
+                logger.info("waiting for another process that builds the engine of %s", key.network)
+                waiting()
+                while not self._taken(handle):
+                    time.sleep(_POLL_SECONDS)
+                    waiting()
             yield
         finally:
             os.close(handle)
+
+    def _taken(self, handle: int) -> bool:
+        """Whether the lock is ours now."""
+        with self._explained("locked"):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     @contextmanager
     def _explained(self, verb: str) -> Iterator[None]:
@@ -200,6 +229,14 @@ def _note(path: Path) -> dict[str, Any] | None:
         usable = isinstance(note["key"], dict) and isinstance(note["sha256"], str)
         return note if usable and isinstance(note["bytes"], int) and note["seconds"] >= 0 else None
     except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _readable_note(path: Path) -> dict[str, Any] | None:
+    """Likewise, None also where it can't be read: it is another user's, or gone by now."""
+    try:
+        return _note(path)
+    except OSError:
         return None
 
 

@@ -16,7 +16,6 @@ Shapes = Mapping[str, Shape]
 _STEP_PIXELS = 32  # height and width of what the detector is fed are multiples of this
 _USUAL_FACES = 16
 _USUAL_TILES = 4
-_ENROL_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is computed at once, and in what steps."""
+    """How much is computed at once, and in what steps. ``fixed_batches``: always the most."""
 
     max_frames: int
     max_side_pixels: int
     max_faces: int
     max_tracks: int
     track_tile: int
+    fixed_batches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +114,14 @@ def detector_spans(limits: Limits) -> dict[str, Span]:
 
 def embedder_spans(limits: Limits) -> dict[str, Span]:
     """N faces."""
-    return {"N": Span(1, min(_USUAL_FACES, limits.max_faces), limits.max_faces)}
+    most = limits.max_faces
+    return {"N": Span(1, most if limits.fixed_batches else min(_USUAL_FACES, most), most)}
 
 
 def recognizer_spans(limits: Limits) -> dict[str, Span]:
     """B tracks; they come in whole tiles, so the most is rounded up to one."""
     most = _up(limits.max_tracks, limits.track_tile)
-    return {"B": Span(1, min(_USUAL_TILES * limits.track_tile, most), most)}
-
-
-def enrol_spans() -> dict[str, Span]:
-    """B people; a gallery of more is computed in parts."""
-    return {"B": Span(1, _USUAL_FACES, _ENROL_ROWS)}
+    return {"B": Span(1, most if limits.fixed_batches else min(_USUAL_TILES * limits.track_tile, most), most)}
 
 
 def padded(pixels: int) -> int:
