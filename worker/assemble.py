@@ -119,8 +119,10 @@ def open_engine(
 
 def served_by(kind: Kind, settings: Settings) -> Served:
     """How a worker runs engines of that kind; thresholds are no part of it."""
-    side = settings.detect.max_side_pixels
-    return Served(side, settings.engine.max_frames, CAPTURED_AT + 1) if kind == "tensorrt" else Served(side)
+    side, engine = settings.detect.max_side_pixels, settings.engine
+    if kind == "tensorrt":
+        return Served(side, engine.max_frames, CAPTURED_AT + 1, engine.max_faces)
+    return Served(side)
 
 
 def check_parity(engines: Engines, kind: Kind, precision: Precision, settings: Settings) -> tuple[Row, ...]:

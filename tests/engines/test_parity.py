@@ -108,10 +108,10 @@ def test_what_only_a_recorded_run_says_is_found(reference: Engines, network: str
         return array * np.float32(0.7) if len(calls) > 3 and name.startswith(("cls", "fc1")) else array
 
     engines = replace(reference, **{network: Spoiled(getattr(reference, network), late)})
-    require_parity(engines, reference, "fp16", Served(frames=3, runs=3))
+    require_parity(engines, reference, "fp16", Served(frames=3, runs=3, faces=64))
     calls.clear()
     with pytest.raises(ModelError, match=f"{network} .*{told}"):
-        require_parity(engines, reference, "fp16", Served(frames=3, runs=4))
+        require_parity(engines, reference, "fp16", Served(frames=3, runs=4, faces=64))
     assert network == "embedder" or set(calls) == {3}
 
 

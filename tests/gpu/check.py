@@ -30,7 +30,7 @@ from tests.gpu.asked import environment
 from tests.gpu.figures import BusyDevice, Fleet, Latency, Rate, cameras_at, rate
 from tests.gpu.report import page
 from worker.accelerate import open_compiled
-from worker.assemble import REFERENCE, Loaded, open_models, open_pipeline
+from worker.assemble import REFERENCE, Loaded, open_models, open_pipeline, served_by
 from worker.bench.scenes import frames as scene_frames
 from worker.compiling import NETWORKS, Compiled, compile_networks, network, target_of
 from worker.engines.batched import BatchedEngine
@@ -192,7 +192,7 @@ def parity_rows(engines: Engines, reference: Loaded, settings: Settings) -> list
     """What a worker checks at its start."""
     models = reference.models
     expected = Engines(models.detector, models.embedder, models.recognizer, reference.enrol)
-    rows = compare(engines, expected, settings.engine.precision, settings.detect)
+    rows = compare(engines, expected, settings.engine.precision, served_by("tensorrt", settings))
     return [asdict(row) | {"agrees": row.agrees} for row in rows]
 
 

@@ -12,7 +12,7 @@ from worker.engines.engine import Engine
 from worker.errors import ModelError
 from worker.stages.align import align
 from worker.stages.detect import DetectOptions, detect, detect_all
-from worker.stages.embed import embed
+from worker.stages.embed import MAX_BATCH, embed
 from worker.stages.recognize import blank_state, recognize
 from worker.types import Faces, Float32, Image
 
@@ -54,13 +54,14 @@ TOLERANCES = {
 class Served:
     """How engines are run where they serve.
 
-    ``max_side_pixels``: engines may be made for no larger pictures. ``frames``: in one run of the detector. ``runs`` of
-    the same input: as many as it takes until recorded graphs answer.
+    ``max_side_pixels``: engines may be made for no larger pictures. ``frames`` and ``faces``: in one run of the
+    detector, of the embedder. ``runs`` of the same input: as many as it takes until recorded graphs answer.
     """
 
     max_side_pixels: int = 640
     frames: int = 1
     runs: int = 1
+    faces: int = MAX_BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _faces(found: list[Faces], expected: list[Faces], tolerance: Tolerance) -> l
 
 
 def _embeddings(crops: Image, engine: Engine, reference: Engine, served: Served, tolerance: Tolerance) -> list[Row]:
-    ours = np.concatenate([embed(crops, engine) for _ in range(served.runs)])
+    ours = np.concatenate([embed(crops, engine, max_batch=served.faces) for _ in range(served.runs)])
     theirs = np.tile(embed(crops, reference), (served.runs, 1))
     lengths = np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
     return [
