@@ -5,6 +5,7 @@ in the run's last lines.
 """
 
 import os
+import random
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import cv2
 import pytest
+from kafka import cluster
+from kafka.net import compat, connection, manager
 
 from tests.broker.cluster import Broker, NoBroker
 from worker.assemble import Loaded, open_models
@@ -29,6 +32,9 @@ NEED_MODELS = {"detector", "embedder", "loaded", "original_models"}
 
 def pytest_configure(config: pytest.Config) -> None:
     """One thread, no setting of the developer's own, no GPU but for the tests of it: before anything is collected."""
+    # The client's threads draw from the global generator, which Hypothesis watches while it draws from its own.
+    for module in (cluster, compat, connection, manager):
+        module.random = random.Random()
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     for name in [name for name in os.environ if name.upper().startswith(PREFIX) and name != TEST_DATA]:
