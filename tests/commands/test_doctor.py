@@ -178,6 +178,7 @@ def test_lag_by_partition(connected: Settings) -> None:
             producer.send(connected.topics.frames, b"x", partition=partition, timestamp_ms=ahead_ms).get(10)
     with closing(open_consumer(connected.kafka, group_id=connected.service.application_id)) as consumer:
         consumer.subscribe([connected.topics.frames])
+        consumer.learn(30.0)
         while not consumer.assignment():
             consumer.poll(timeout_ms=200, max_records=1)
         consumer.seek_to_beginning()

@@ -89,6 +89,7 @@ def test_forget_waits_for_workers(settings: Settings) -> None:
     worker, writer = TopicGallery(settings), SingleWriter(settings.kafka)
     consumer = open_consumer(settings.kafka, group_id=settings.service.application_id, client_id=name)
     consumer.subscribe([settings.topics.frames])
+    consumer.learn(PATIENCE_SECONDS)
     until = time.monotonic() + PATIENCE_SECONDS
     while not consumer.assignment() and time.monotonic() < until:
         consumer.poll(100)
@@ -118,6 +119,7 @@ def test_forget_names_who_is_silent(faceline: Run, settings: Settings) -> None:
     consumer = open_consumer(settings.kafka, group_id=settings.service.application_id, client_id="pod-1")
     try:
         consumer.subscribe([settings.topics.frames])
+        consumer.learn(PATIENCE_SECONDS)
         until = time.monotonic() + PATIENCE_SECONDS
         while not consumer.assignment() and time.monotonic() < until:
             consumer.poll(100)

@@ -134,6 +134,7 @@ def test_a_subscriber_may_read_events_in_its_own_group(secure: SecureBroker) -> 
     events = settings.topics.events
     with closing(open_consumer(settings.kafka, group_id="greeter")) as consumer, explained("subscribing"):
         consumer.subscribe([events])
+        consumer.learn(SECONDS)
         deadline = time.monotonic() + SECONDS
         while not consumer.assignment():
             assert time.monotonic() < deadline, "no partition came"
