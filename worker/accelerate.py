@@ -11,8 +11,8 @@ from worker.engines.batched import BatchedEngine
 from worker.engines.choice import Computing
 from worker.engines.compile.flavour import Flavour, open_flavour
 from worker.engines.compile.graph import declared_inputs, declared_outputs, parsed
-from worker.engines.compile.precision import Precision
 from worker.engines.device import Device, PlanRefused
+from worker.engines.engine import Precision
 from worker.engines.gpu import find_gpu
 from worker.engines.graphs import GraphPolicy
 from worker.errors import ModelError

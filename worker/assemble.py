@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from worker.engines.choice import Choice, Computing, EngineKind
+from worker.engines.choice import Choice, Computing, EngineKind, Kind
 from worker.engines.choice import choose as choose_by_hardware
 from worker.engines.engine import Engine, Precision
 from worker.engines.graphs import CAPTURED_AT
@@ -27,7 +27,6 @@ from worker.settings import Settings
 from worker.stages.embed import MAX_BATCH
 
 Network = Literal["detector", "embedder", "recognizer", "enrol"]
-Kind = Literal["onnxruntime", "tensorrt"]
 Progress: TypeAlias = Callable[[str], None]
 REFERENCE: tuple[Kind, Precision] = ("onnxruntime", "fp32")
 

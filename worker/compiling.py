@@ -10,7 +10,7 @@ from worker.engines.compile.build import Progress, build
 from worker.engines.compile.cache import Cached, EngineCache, EngineKey
 from worker.engines.compile.flavour import Flavour
 from worker.engines.compile.graph import declared_inputs, parsed, state_size
-from worker.engines.compile.precision import HalfOf, Precision, in_half
+from worker.engines.compile.precision import HalfOf, in_half
 from worker.engines.compile.profiles import (
     Limits,
     Profile,
@@ -22,6 +22,7 @@ from worker.engines.compile.profiles import (
     profile,
     recognizer_spans,
 )
+from worker.engines.engine import Precision
 from worker.engines.gpu import Gpu
 from worker.engines.int8 import load_int8
 from worker.engines.models import DETECTOR, EMBEDDER, load, load_recognizer, manifests

@@ -8,8 +8,9 @@ from typing import cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from worker.assemble import REFERENCE, Kind, choose, open_engines, served_by
+from worker.assemble import REFERENCE, choose, open_engines, served_by
 from worker.commands.options import add_settings, print_json, settings_of
+from worker.engines.choice import Kind
 from worker.engines.engine import Precision
 from worker.engines.parity import TOLERANCES, Row, compare
 from worker.errors import InvalidSettings

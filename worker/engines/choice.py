@@ -7,7 +7,8 @@ from typing import Literal
 from worker.engines.gpu import NoGpu
 from worker.errors import ModelError
 
-EngineKind = Literal["auto", "onnxruntime", "tensorrt"]
+Kind = Literal["onnxruntime", "tensorrt"]
+EngineKind = Literal["auto", Kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Choice:
     ``idle_gpu``: there is a GPU, and it isn't used for want of something.
     """
 
-    kind: Literal["onnxruntime", "tensorrt"]
+    kind: Kind
     reason: str
     idle_gpu: bool = False
 

@@ -12,6 +12,7 @@ from worker.settings import Settings
 from worker.transport.clients import explained, open_admin
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+_PARTITIONS = 6  # of the frames, where nobody says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,6 @@ class TopicSpec:
     config: dict[str, str] = field(default_factory=dict)
 
 
-_PARTITIONS = 6
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing about a topic that isn't as it should be; ``fatal``: workers can't run with it."""
@@ -36,7 +34,7 @@ class Finding:
     fatal: bool
 
 
-def specs(settings: Settings, partitions: int = 6) -> tuple[TopicSpec, ...]:
+def specs(settings: Settings, partitions: int = _PARTITIONS) -> tuple[TopicSpec, ...]:
     """All topics, with settings that keep restores short and dead letters short-lived."""
     names, largest = settings.topics, str(settings.kafka.max_record_bytes)
     compacted = {

@@ -16,7 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 from worker.engines.compile.graph import parsed, sort_nodes
 from worker.errors import ModelError
 
-Precision = Literal["fp32", "fp16", "int8"]
 HalfOf = Literal["everything", "products"]
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
