@@ -70,6 +70,8 @@ def everything() -> Metrics:
     metrics.gallery(SourceStatus(7, 0.2, 1))
     metrics.erased(0.4)
     metrics.engine_cached("hit")
+    metrics.parity_failed("embedder")
+    metrics.latency_budget(2.0)
     return metrics
 
 

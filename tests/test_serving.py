@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from worker import serving
+from worker.errors import ParityFailed
 from worker.health import Health
 from worker.logs import BatchLog
 from worker.metrics import Metrics
@@ -90,3 +91,29 @@ def test_compiling_is_told_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(serving, "open_models", open_models)
     assert _load(Settings(), desk, stop) is None
     assert reasons == ["compiling embedder: building, 0 of 10", "compiling embedder: building, 1 of 10"]
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_an_engine_that_differs_is_shown_before_the_end(monkeypatch: pytest.MonkeyPatch, fail_fast: bool) -> None:
+    """Probes and Prometheus see why nothing is served; then the process ends with it, at once where that is asked."""
+    desk = _Desk(Metrics(), Health(120), BatchLog())
+    error = ParityFailed("embedder", "embedder isn't the reference's equal: run 'faceline compile --force'")
+
+    class Waits(Room):
+        seen: str | None = None
+
+        def wait(self, seconds: float) -> None:
+            super().wait(seconds)
+            self.seen, self.requested = desk.health.why_not_started(), len(self.pauses) == 3
+
+    def open_models(settings: Settings, progress: object) -> None:
+        raise error
+
+    monkeypatch.setattr(serving, "open_models", open_models)
+    stop = Waits(0)
+    with pytest.raises(ParityFailed):
+        _load(Settings(), desk, stop, fail_fast)
+    assert desk.health.why_not_alive() is None
+    shown = desk.metrics.registry.get_sample_value("faceline_engine_parity_failed", {"model": "embedder"})
+    assert (shown, len(stop.pauses)) == ((None, 0) if fail_fast else (1, 3))
+    assert fail_fast or "refuses to serve: embedder isn't the reference's equal" in (stop.seen or "")

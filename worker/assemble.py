@@ -125,7 +125,7 @@ def served_by(kind: Kind, settings: Settings) -> Served:
 
 
 def check_parity(engines: Engines, kind: Kind, precision: Precision, settings: Settings) -> tuple[Row, ...]:
-    """Hold the engines against the reference, which is opened for it. Raises ``ModelError`` where they differ."""
+    """Hold the engines against the reference, which is opened for it. Raises ``ParityFailed`` where they differ."""
     reference = open_engines(*REFERENCE, settings)
     try:
         return require_parity(engines, reference, precision, served_by(kind, settings))

@@ -44,6 +44,14 @@ class ModelError(FacelineError):
     """A model file is missing, damaged or not what its manifest says."""
 
 
+class ParityFailed(ModelError):
+    """An engine doesn't compute what the reference does: don't serve with it. ``network`` is the first that differs."""
+
+    def __init__(self, network: str, message: str) -> None:
+        super().__init__(message)
+        self.network = network
+
+
 class EngineFailed(FacelineError):
     """The accelerator failed under a running engine: stop, uncommitted, so that another worker takes the frames."""
 

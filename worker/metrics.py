@@ -325,6 +325,19 @@ class _State:
         )
         for result in ("hit", "built"):
             self.engine_cache.labels(result)
+        self.parity_failed = Gauge(
+            "faceline_engine_parity_failed",
+            "1 for a model whose engine doesn't compute what the reference does: the worker refuses to serve, and ends "
+            "two minutes later. Absent is well. Run 'faceline compile --force', see 'faceline compare'.",
+            ["model"],
+            registry=registry,
+        )
+        self.latency_budget = Gauge(
+            "faceline_latency_budget_seconds",
+            "What faceline_capture_to_publish_seconds is to stay below, as service.latency_budget_seconds says. 0: the "
+            "worker has just begun.",
+            registry=registry,
+        )
         self.delivery = Info(
             "faceline_delivery",
             "Delivery mode. at_least_once: subscribers must drop duplicates by event id.",
@@ -433,6 +446,14 @@ class Metrics:
     def engine_cached(self, result: str) -> None:
         """An engine was loaded; ``result`` is ``hit`` or ``built``, as the cache of engines tells."""
         self._state.engine_cache.labels(result).inc()
+
+    def parity_failed(self, model: str) -> None:
+        """The engine of ``model`` isn't the reference's equal; nothing is served with it."""
+        self._state.parity_failed.labels(model).set(1)
+
+    def latency_budget(self, seconds: float) -> None:
+        """How long it may take from capture to publication; for alerts to compare with."""
+        self._state.latency_budget.set(seconds)
 
     def describe(self, delivery: str, models: "ModelsMessage", computing: "Mapping[str, Computing]") -> None:
         """Say once what this worker is; ``computing`` by model."""

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from worker.assemble import Loaded, open_gallery, open_models, open_people, open_pipeline
-from worker.errors import Retryable
+from worker.errors import ParityFailed, Retryable
 from worker.gallery.live import LiveGallery
 from worker.health import Health, serve
 from worker.logs import BatchLog
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
+_SHOWN_SECONDS = 120.0  # a refusal to serve, before the end: two scrapes of Prometheus at the least
+_BEAT_SECONDS = 5.0
 _JOINING = "joining the consumer group"
 _RESTORING = "restoring the state of its partitions"
 _STUCK = "none of its partitions can be restored: see 'A partition that can't be restored' in docs/kafka.md"
@@ -109,7 +111,8 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
             "faceline serves as %s", settings.service.application_id,
             extra={"delivery": settings.service.delivery, "port": server.port, "frames": settings.topics.frames},
         )  # fmt: skip
-        loaded = _load(settings, desk, stop)
+        desk.metrics.latency_budget(settings.service.latency_budget_seconds)
+        loaded = _load(settings, desk, stop, fail_fast)
         if loaded is None:
             return
         desk.health.beat()
@@ -123,11 +126,11 @@ class _StopAsked(Exception):
     """Ends what compiles."""
 
 
-def _load(settings: Settings, desk: _Desk, stop: Stop) -> Loaded | None:
+def _load(settings: Settings, desk: _Desk, stop: Stop, fail_fast: bool = False) -> Loaded | None:
     """The models; None where a stop came while engines were compiled.
 
     That takes minutes, at times without a sign of life: until the loop turns nothing is watched but by /startupz, which
-    says how far it has come.
+    says how far it has come. Raises ``ParityFailed`` only after everybody could see it.
     """
 
     def told(text: str) -> None:
@@ -140,6 +143,20 @@ def _load(settings: Settings, desk: _Desk, stop: Stop) -> Loaded | None:
     except _StopAsked:
         logger.info("stopped while engines were compiled; what was finished is kept")
         return None
+    except ParityFailed as error:
+        if not fail_fast:
+            _refuse(error, desk, stop)
+        raise
+
+
+def _refuse(error: ParityFailed, desk: _Desk, stop: Stop) -> None:
+    """Stay for a while and serve nothing: a process that ends at once is gone before Prometheus has asked it why."""
+    logger.error("%s", error)
+    desk.metrics.parity_failed(error.network)
+    until = time.monotonic() + _SHOWN_SECONDS
+    while not stop.requested and time.monotonic() < until:
+        desk.waiting(f"refuses to serve: {error}")
+        stop.wait(_BEAT_SECONDS)
 
 
 def _serve(settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, stop: Stop, fail_fast: bool) -> None:

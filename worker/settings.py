@@ -205,6 +205,9 @@ class ServiceSettings(_Group):
     freshness_seconds: float | None = Field(
         default=None, gt=0, description="shed work when a frame's record is older than this; default: never shed"
     )
+    latency_budget_seconds: float = Field(
+        default=2.0, gt=0, description="from capture to publication, in 95 of 100 events: what alerts compare with"
+    )
     idle_close_seconds: float = Field(
         default=30.0, ge=1, description="depart the tracks of a partition on which nothing came for so long"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from worker.engines.drawn import NUM_DRAWN, sequences, street
 from worker.engines.engine import Engine
-from worker.errors import ModelError
+from worker.errors import ParityFailed
 from worker.stages.align import align
 from worker.stages.detect import DetectOptions, detect, detect_all
 from worker.stages.embed import MAX_BATCH, embed
@@ -96,16 +96,17 @@ def compare(engines: Engines, reference: Engines, precision: str, served: Served
 def require_parity(
     engines: Engines, reference: Engines, precision: str, served: Served | None = None
 ) -> tuple[Row, ...]:
-    """The rows, all of which agree. Raises ``ModelError`` that names the first which doesn't."""
+    """The rows, all of which agree. Raises ``ParityFailed`` that names the first which doesn't."""
     rows = compare(engines, reference, precision, served)
     for row in rows:
         if not row.agrees:
             bound = "at least" if row.at_least else "at most"
             name = getattr(engines, row.network).name
-            raise ModelError(
+            raise ParityFailed(
+                row.network,
                 f"{row.network} on {name} in {precision} isn't the reference's equal: {row.measure} {row.worst:.5g}, "
                 f"{bound} {row.tolerance:g} expected: run 'faceline compile --force' or 'faceline models pull', "
-                "see 'faceline compare', or set engine.precision to fp32"
+                "see 'faceline compare', or set engine.precision to fp32",
             )
     return rows
 
