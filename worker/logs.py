@@ -1,4 +1,4 @@
-"""Logs on standard error: JSON lines or text, Kafka's library kept brief, and one line a batch.
+"""Logs on standard error: JSON lines or text, libraries kept brief, and one line a batch.
 
 No id of a person, no image and no embedding is logged: what is neither a number nor a text is named, not printed.
 """
@@ -28,6 +28,7 @@ REPEAT_SECONDS = 30.0
 
 _KEPT_REPEATS = 256
 _LIBRARY = "kafka"
+_LIBRARIES = {_LIBRARY, "opentelemetry"}
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -101,7 +102,7 @@ class Repeats:
 
 
 class LibraryFilter(logging.Filter):
-    """Keeps Kafka's library brief: alike lines once in 30 s with a count, outages without a traceback.
+    """Keeps the libraries of Kafka and of OpenTelemetry brief: alike lines once in 30 s, outages without a traceback.
 
     Lines are alike when they differ in numbers only.
     """
@@ -112,7 +113,7 @@ class LibraryFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is to be written; it may be shortened."""
-        if record.name.partition(".")[0] != _LIBRARY:
+        if record.name.partition(".")[0] not in _LIBRARIES:
             return True
         held_back = self._repeats.held_back((record.levelno, _without_numbers(record.getMessage())))
         if held_back is None:

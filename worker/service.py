@@ -19,6 +19,7 @@ from worker.partitions import Partitions, Sealing, SnapshotFormat, later
 from worker.pipeline import CameraState, FrameIn, FrameResult, Home, Pipeline
 from worker.settings import Settings
 from worker.shedding import relieve
+from worker.tracing import NoTracing, Tracer
 from worker.transport.codec import dead_letter, frame_from_record, message_from_event
 from worker.transport.log import Batch, Message, Record, Transport
 from worker.transport.state import PartitionState
@@ -121,6 +122,7 @@ class Service:
         *,
         name: str = "worker",
         sealer: Sealing | None = None,
+        tracer: Tracer | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -133,6 +135,7 @@ class Service:
         self._settings = settings.service
         self._max_letter_bytes = settings.kafka.max_record_bytes
         self._name = name
+        self._tracer = tracer or NoTracing()
         self._now = now
         self._monotonic = monotonic
         form = SnapshotFormat(
@@ -268,21 +271,23 @@ class Service:
         states = {**self._partitions.cameras, **changed}
         read = self._read(batch.records, states)
         relief = relieve(read.frames, states, round(now.timestamp() * MICROSECONDS), self._settings.freshness_seconds)
-        results, touched = self._pipeline.process(relief.frames, states, gallery, hurried=relief.hurried)
-        changed |= touched
-        results = [*read.covered, *results]
-        for result in results:
-            told.add(result.decisions, result.frame.traceparent)
-        reasons: dict[int, Counter[str]] = {}
-        for record, error in read.refused:
-            reasons.setdefault(record.partition, Counter())[error.reason] += 1
-        after = self._partitions.advance(batch.records, results, reasons)
-        self._close_silent_cameras(after, states, told, changed)
-        for number, _ in changed:
-            after.setdefault(number, self._partitions[number].state)
-        letters = self._dead_letters(batch.records, results, read.refused)
-        processed = self._monotonic()
-        step = self._commit(batch, told, letters, after, changed, gallery)
+        with self._tracer.batch(relief.frames) as traced:
+            results, touched = self._pipeline.process(relief.frames, states, gallery, hurried=relief.hurried)
+            changed |= touched
+            results = [*read.covered, *results]
+            for result in results:
+                told.add(result.decisions, traced.traceparent(result.frame))
+            traced.became(results)
+            reasons: dict[int, Counter[str]] = {}
+            for record, error in read.refused:
+                reasons.setdefault(record.partition, Counter())[error.reason] += 1
+            after = self._partitions.advance(batch.records, results, reasons)
+            self._close_silent_cameras(after, states, told, changed)
+            for number, _ in changed:
+                after.setdefault(number, self._partitions[number].state)
+            letters = self._dead_letters(batch.records, results, read.refused)
+            processed = self._monotonic()
+            step = self._commit(batch, told, letters, after, changed, gallery)
         self._note_pace((processed - began) / len(batch.records))
         for record in batch.records:
             self._heard[record.partition] = processed
@@ -331,7 +336,9 @@ class Service:
         messages = [message_from_event(event, self._topics.events, recorded_us, trace) for event, trace in events]
         snapshots = self._partitions.snapshots(after, changed)
         began = self._monotonic()
-        self._transport.commit(batch, [*messages, *letters, *self._acknowledgements], snapshots)
+        messages += [*letters, *self._acknowledgements]
+        with self._tracer.commit(len(messages)):
+            self._transport.commit(batch, messages, snapshots)
         self._partitions.take(after, changed)
         self._acknowledgements = []
         decisions = [decision for decision, _ in told.decisions]

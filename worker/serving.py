@@ -19,6 +19,7 @@ from worker.process import Stop, Watchdog
 from worker.sealing import Sealer, open_sealer
 from worker.service import Service, Step
 from worker.settings import Settings
+from worker.tracing import Tracer, open_tracer
 from worker.transport.clients import require_bootstrap
 from worker.transport.kafka import KafkaTransport
 from worker.transport.metered import MeteredTransport
@@ -99,11 +100,13 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
     """
     require_bootstrap(settings.kafka)
     sealer = open_sealer(settings.encryption)
+    tracer = open_tracer(settings)
     stop = Stop()
     health = Health(settings.service.stall_seconds, is_stopping=lambda: stop.requested)
     desk = _Desk(Metrics(), health, BatchLog())
     with (
         stop,
+        closing(tracer),
         closing(serve(settings.http, desk.health, desk.metrics.registry)) as server,
         ExitStack() as watched,
     ):
@@ -118,7 +121,7 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
         desk.health.beat()
         watched.enter_context(Watchdog(desk.health))
         desk.metrics.describe(settings.service.delivery, loaded.context.models, loaded.computing)
-        _serve(settings, loaded, sealer, desk, stop, fail_fast)
+        _serve(settings, loaded, sealer, tracer, desk, stop, fail_fast)
     logger.info("stopped")
 
 
@@ -159,7 +162,9 @@ def _refuse(error: ParityFailed, desk: _Desk, stop: Stop) -> None:
         stop.wait(_BEAT_SECONDS)
 
 
-def _serve(settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, stop: Stop, fail_fast: bool) -> None:
+def _serve(
+    settings: Settings, loaded: Loaded, sealer: Sealer, tracer: Tracer, desk: _Desk, stop: Stop, fail_fast: bool
+) -> None:
     """Open, and open again where that fails, until a stop."""
     pause = _Pause()
     while not stop.requested:
@@ -168,7 +173,7 @@ def _serve(settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, stop
                 people = opened.enter_context(closing(open_people(settings)))
                 gallery = open_gallery(settings, loaded, people)
                 transport = opened.enter_context(closing(_open_transport(settings)))
-                service = _open_service(settings, loaded, sealer, desk, gallery, transport)
+                service = _open_service(settings, loaded, sealer, tracer, desk, gallery, transport)
                 pause.reset()
                 _turn(settings, service, transport, gallery, desk, stop, fail_fast)
         except Retryable as error:
@@ -190,16 +195,23 @@ def _open_transport(settings: Settings) -> KafkaTransport:
 
 
 def _open_service(
-    settings: Settings, loaded: Loaded, sealer: Sealer, desk: _Desk, gallery: LiveGallery, transport: KafkaTransport
+    settings: Settings,
+    loaded: Loaded,
+    sealer: Sealer,
+    tracer: Tracer,
+    desk: _Desk,
+    gallery: LiveGallery,
+    transport: KafkaTransport,
 ) -> Service:
     return Service(
         MeteredTransport(transport, desk.metrics),
-        open_pipeline(settings, loaded, desk.metrics),
+        open_pipeline(settings, loaded, tracer.meter(desk.metrics)),
         gallery,
         loaded.context,
         settings,
         name=transport.name,
         sealer=sealer,
+        tracer=tracer,
     )
 
 

@@ -224,6 +224,20 @@ class HttpSettings(_Group):
     port: int = Field(default=9464, ge=0, le=65535, description="0: any free one")
 
 
+class TracingSettings(_Group):
+    """Spans for OpenTelemetry; needs the extra ``tracing``."""
+
+    enabled: bool = False
+    endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="of a collector that takes OTLP over HTTP; default: OTEL_EXPORTER_OTLP_ENDPOINT, or localhost:4318",
+    )
+    sample_ratio: float = Field(
+        default=0.01, ge=0, le=1, description="of frames that bring no trace of their own; those that do decide it"
+    )
+
+
 class LogSettings(_Group):
     """What is written to standard error."""
 
@@ -251,6 +265,7 @@ class Settings(BaseSettings):
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     enrol: EnrolOptions = Field(default_factory=EnrolOptions)
     admit: AdmitOptions = Field(default_factory=AdmitOptions)
     decode: DecodeOptions = Field(default_factory=DecodeOptions)
