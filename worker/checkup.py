@@ -63,11 +63,19 @@ class Checkup:
             text = "not asked, since the broker can't be reached"
             yield from (Check(name, "skipped", text) for name in ("topics", "rights", "frames", "group", "gallery"))
             return
-        for name, function in (
-            ("topics", self._topics), ("rights", self._rights), ("frames", self._frames), ("group", self._group),
-            ("gallery", self._gallery),
-        ):  # fmt: skip
-            yield from _bounded(name, function, self._broker_seconds)
+        topics = list(_bounded("topics", self._topics, self._broker_seconds))
+        yield from topics
+        yield from _bounded("rights", self._rights, self._broker_seconds)
+        missing = {str(check.details.get("missing")) for check in topics}
+        for name, function, topic in (
+            ("frames", self._frames, self._settings.topics.frames),
+            ("group", self._group, self._settings.topics.frames),
+            ("gallery", self._gallery, self._settings.topics.gallery),
+        ):
+            if topic in missing:
+                yield Check(name, "skipped", f"not asked: {topic} isn't there")
+            else:
+                yield from _bounded(name, function, self._broker_seconds)
 
     def _models(self) -> list[Check]:
         problems = []
@@ -133,7 +141,15 @@ class Checkup:
 
     def _topics(self) -> list[Check]:
         findings = check(self._settings)
-        found = [Check("topics", "failed" if f.fatal else "warning", f"{f.topic}: {f.text}") for f in findings]
+        found = [
+            Check(
+                "topics",
+                "failed" if f.fatal else "warning",
+                f"{f.topic}: {f.text}",
+                {"missing": f.topic} if f.missing else {},
+            )
+            for f in findings
+        ]
         return found or [Check("topics", "ok", f"all {len(specs(self._settings))} are as they should be")]
 
     def _rights(self) -> list[Check]:

@@ -158,6 +158,8 @@ def test_before_and_after_the_topics_are_created(faceline: Run, connected: Setti
     before = faceline("doctor", "--json")
     assert before.code == 1
     assert text_of(before, "topics").count("missing: run 'faceline topics create'") == 6
+    assert states(before)["rights"] == "ok"
+    assert [name for name, state in states(before).items() if state == "skipped"] == ["frames", "group", "gallery"]
     assert faceline("topics", "create", "--partitions", 2).code == 0
     after = faceline("doctor", "--json")
     assert after.code == 0, after.out

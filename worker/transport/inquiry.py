@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -106,17 +105,20 @@ def _group(settings: Settings, admin: KafkaAdminClient) -> _Granted:
     except NotAllowed:
         return set()
     operations = found["authorized_operations"]
-    if not operations and _may_read_group(name, admin):  # of a group that nobody ever joined the broker tells nothing
+    # Of a group that nobody ever joined the broker tells nothing.
+    if not operations and _may_read_group(name, admin, settings):
         operations = ["READ"]
     return {("group", name, operation) for operation in operations or ()}
 
 
-def _may_read_group(name: str, admin: KafkaAdminClient) -> bool:
+def _may_read_group(name: str, admin: KafkaAdminClient, settings: Settings) -> bool:
     """Whether a member that doesn't exist may leave a group that doesn't exist either: it takes the right to read."""
-    with suppress(Retryable), explained(f"asking about group {name}"):
-        told = admin.remove_group_members(name, [MemberToRemove(member_id="faceline-doctor")])
-        return not any(issubclass(error, kafka_errors.AuthorizationError) for error in told.values())
-    return False
+    try:
+        nobody = [MemberToRemove(member_id="faceline-doctor")]
+        told = _patiently(lambda: admin.remove_group_members(name, nobody), settings)
+    except NotAllowed:
+        return False
+    return not any(issubclass(error, kafka_errors.AuthorizationError) for error in told.values())
 
 
 def _transactions(settings: Settings) -> _Granted:

@@ -32,6 +32,7 @@ class Finding:
     topic: str
     text: str
     fatal: bool
+    missing: bool = False  # it isn't there, or not for this user
 
 
 def specs(settings: Settings, partitions: int = _PARTITIONS) -> tuple[TopicSpec, ...]:
@@ -102,7 +103,7 @@ def check(settings: Settings) -> list[Finding]:
     for spec in specs(settings, frames):
         topic = described[spec.name]
         if topic.problem is not None:
-            findings.append(Finding(spec.name, topic.problem, fatal=True))
+            findings.append(Finding(spec.name, topic.problem, fatal=True, missing=True))
         else:
             findings += compare(spec, topic.num_partitions, frames, configs.get(spec.name, {}))
     unseen = [name for name, topic in described.items() if topic.problem is None and not configs.get(name)]
