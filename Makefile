@@ -43,7 +43,7 @@ check: install  ## lint and types
 
 test: check  ## lint, types and all tests
 	$(BIN)/faceline models pull
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m tests.parts
 
 test-fast: install  ## the quick tests only
 	$(BIN)/faceline models pull

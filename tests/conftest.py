@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for module in (cluster, compat, connection, manager):
         module.random = random.Random()
     cv2.setNumThreads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch's threads would wait for each other, and spin: most of its tests' time
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     for name in [name for name in os.environ if name.upper().startswith(PREFIX) and name != TEST_DATA]:
         del os.environ[name]

@@ -9,8 +9,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
-from worker.health import Health
+if TYPE_CHECKING:
+    from worker.health import Health
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,9 @@ class Watchdog:
     A context manager; its thread looks every ``interval_seconds``. Before the end it logs where every thread stands.
     """
 
-    def __init__(self, health: Health, interval_seconds: float = 1.0, end: Callable[[int], object] = os._exit) -> None:
+    def __init__(
+        self, health: "Health", interval_seconds: float = 1.0, end: Callable[[int], object] = os._exit
+    ) -> None:
         self._health = health
         self._interval_seconds = interval_seconds
         self._end = end

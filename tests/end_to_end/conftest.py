@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import START_US, Frame, Plant, cached, gallery_of
+from tests.end_to_end.harness import START_US, Frame, Plant, Run, cached, gallery_of, undisturbed
 from worker.assemble import Loaded
 from worker.demo import scene
 from worker.gallery.folder import FolderGallery
@@ -54,6 +54,12 @@ def gallery(loaded: Loaded, tmp_path_factory: pytest.TempPathFactory) -> FolderG
 def quick(loaded: Loaded) -> Loaded:
     """Models that remember what they have seen, for tests that run the same frames many times."""
     return cached(loaded)
+
+
+@pytest.fixture(scope="session")
+def reference(quick: Loaded, gallery: FolderGallery, frames: list[Frame]) -> Run:
+    """One worker on the CPU that is never disturbed, 32 frames a batch."""
+    return undisturbed(Plant(quick, gallery), frames)
 
 
 @pytest.fixture

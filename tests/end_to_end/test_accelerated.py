@@ -39,12 +39,6 @@ def on_device(loaded: Loaded, **faults: int) -> tuple[Loaded, dict[str, FakeDevi
     return replace(loaded, models=models), devices
 
 
-@pytest.fixture(scope="module")
-def reference(quick: Loaded, gallery: FolderGallery, frames: list[Frame]) -> Run:
-    """On the CPU, frame by frame."""
-    return undisturbed(Plant(quick, gallery), frames)
-
-
 @pytest.mark.parametrize("batch_frames", [1, 9, 32])
 def test_events_are_the_same(
     quick: Loaded, gallery: FolderGallery, frames: list[Frame], reference: Run, batch_frames: int

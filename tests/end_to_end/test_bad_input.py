@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from tests.end_to_end.conftest import as_frames
-from tests.end_to_end.harness import START_US, Frame, Plant, undisturbed
+from tests.end_to_end.harness import START_US, Frame, Plant, Run, undisturbed
 from tests.end_to_end.test_time import outcomes
+from worker.assemble import Loaded
 from worker.demo.footage import COLLINS
+from worker.gallery.folder import FolderGallery
 from worker.sources import SourceFrame, encode_jpeg
 from worker.types import MICROSECONDS
 
@@ -42,8 +44,14 @@ REFUSED = {
 }
 
 
+@pytest.fixture(scope="module")
+def clean(quick: Loaded, gallery: FolderGallery, car: list[SourceFrame]) -> Run:
+    """The camera's frames alone."""
+    return undisturbed(Plant(quick, gallery), as_frames("car", car))
+
+
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_with_a_reason(plant: Callable[..., Plant], car: list[SourceFrame], name: str) -> None:
+def test_refused_with_a_reason(plant: Callable[..., Plant], car: list[SourceFrame], clean: Run, name: str) -> None:
     """Bytes that are no usable image: dead-lettered with a reason; the camera's own events stay the same."""
     frames = as_frames("car", car)
     bad = Frame("car", REFUSED[name], frames[9].time_us + 1)
@@ -52,7 +60,6 @@ def test_refused_with_a_reason(plant: Callable[..., Plant], car: list[SourceFram
     assert sum(counted.get(letter["dlq_reason"], 0) for letter in run.letters) == 1
     assert run.letters[0]["dlq_stage"] == "decode"
     assert run.letters[0]["dlq_offset"] == "10"
-    clean = undisturbed(plant(), frames)
     assert [(e["kind"], e["time"], e["identity"]) for e in run.events("car")] == [
         (e["kind"], e["time"], e["identity"]) for e in clean.events("car")
     ]

@@ -5,10 +5,13 @@ import subprocess
 import sys
 import time
 import uuid
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from tests.broker.environment import environment
@@ -61,16 +64,28 @@ def work(settings: Settings) -> int:
         while not found:
             assert time.monotonic() < deadline, "no frame came"
             found = consumer.poll(timeout_ms=500)
-        producer.begin_transaction()
-        written = (topics.events, topics.dead_letters, topics.state, topics.receipts)
-        sent = [producer.send(topic, b"{}", key=b"camera-1") for topic in written]
-        producer.flush(timeout=10)
-        for each in sent:
-            each.get(10)
-        offsets = {home: OffsetAndMetadata(records[-1].offset + 1, "", -1) for home, records in found.items()}
-        producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
-        producer.commit_transaction()
+        with transaction(producer):
+            written = (topics.events, topics.dead_letters, topics.state, topics.receipts)
+            sent = [producer.send(topic, b"{}", key=b"camera-1") for topic in written]
+            producer.flush(timeout=10)
+            for each in sent:
+                each.get(10)
+            offsets = {home: OffsetAndMetadata(records[-1].offset + 1, "", -1) for home, records in found.items()}
+            producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
         return sum(map(len, found.values()))
+
+
+@contextmanager
+def transaction(producer: KafkaProducer) -> Iterator[None]:
+    """Commit; or abort where the work fails: left open, it would hold up every later restore for a minute."""
+    producer.begin_transaction()
+    try:
+        yield
+    except BaseException:
+        with suppress(KafkaError):
+            producer.abort_transaction()
+        raise
+    producer.commit_transaction()
 
 
 @pytest.fixture(scope="module")

@@ -113,17 +113,17 @@ def _stage_seconds(contender: Contender) -> dict[str, float]:
     return contender.metrics.stage_cpu_seconds()
 
 
-def peak_memory(config: str | None, name: str, size: str, num_faces: int) -> float:
-    """Peak resident memory in MB of a process of its own that plays 60 frames."""
-    command = [sys.executable, "-m", "worker.bench.measure", name, size, str(num_faces), config or ""]
+def peak_memory(config: str | None, name: str, size: str, num_faces: int, num_frames: int = 60) -> float:
+    """Peak resident memory in MB of a process of its own that plays so many frames."""
+    command = [sys.executable, "-m", "worker.bench.measure", name, size, str(num_faces), str(num_frames), config or ""]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def _play_alone(name: str, size: str, num_faces: int, config: str) -> float:
+def _play_alone(name: str, size: str, num_faces: int, num_frames: int, config: str) -> float:
     cv2.setNumThreads(1)
     contender = CONTENDERS[name](load_settings(Path(config) if config else None))
-    for value in islice(cycle(frames(size, num_faces, 24)), 60):
+    for value in islice(cycle(frames(size, num_faces, 24)), num_frames):
         contender.process(value)
     # Not getrusage: its peak survives exec, so it would tell the parent's.
     status = Path("/proc/self/status").read_text()
@@ -131,4 +131,5 @@ def _play_alone(name: str, size: str, num_faces: int, config: str) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_play_alone(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])))
+    name, size, num_faces, num_frames, config = sys.argv[1:]
+    print(json.dumps(_play_alone(name, size, int(num_faces), int(num_frames), config)))

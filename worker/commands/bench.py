@@ -33,10 +33,10 @@ def run(options: argparse.Namespace) -> int:
     """Measure and report."""
     settings = settings_of(options)
     console = Console(stderr=True)
-    rounds, frames = (2, 6) if options.quick else (options.rounds, 24)
+    rounds, frames, alone = (2, 3, 12) if options.quick else (options.rounds, 24, 60)
     rows = measure(settings, rounds, frames, lambda line: console.print(f"measuring {line}", highlight=False))
     config = str(options.config) if options.config else None
-    memory = {name: peak_memory(config, name, "1080p", 4) for name in CONTENDERS}
+    memory = {name: peak_memory(config, name, "1080p", 4, alone) for name in CONTENDERS}
     command = "faceline bench" + (" --quick" if options.quick else f" --rounds {rounds}")
     page, data = markdown(rows, memory, settings, command), as_json(rows, memory, settings)
     if options.out is not None:
