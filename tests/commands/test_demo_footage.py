@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import cv2
+import pytest
 
 from tests.commands.conftest import Run
 from worker.demo.scene import FPS, SECONDS
 from worker.sources import image_files
 
 
+@pytest.mark.slow
 def test_cameras_and_people(faceline: Run, tmp_path: Path) -> None:
     """Two cameras, equally long, every frame a picture; dark where nobody is there; photos by person."""
     done = faceline("demo", "--footage", tmp_path / "footage")
