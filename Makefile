@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help install install-demo demo check test test-fast bench int8 precision broker chaos throughput soak \
+.PHONY: help install install-demo demo footage check test test-fast bench int8 precision broker chaos throughput sizing soak \
 	gpu-check schemas lock clean
 
 help:  ## what can be made
@@ -35,6 +35,9 @@ install-demo: $(VENV)/.demo  ## what serving and the demo need into .venv
 
 demo: install-demo  ## play the demo scene; results in out/demo
 	$(BIN)/faceline demo --out $(OUT)
+
+footage: install-demo  ## the demo's cameras and people as files in out/footage, for 'docker compose up'
+	$(BIN)/faceline demo --footage out/footage
 
 check: install  ## lint and types
 	$(BIN)/ruff check .
@@ -72,6 +75,11 @@ chaos: install  ## kill, freeze and restart workers and broker for half an hour,
 throughput: install  ## measure rates, latencies, takeovers on a real broker, write benchmarks/kafka.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m tests.reliability.throughput --out benchmarks
+
+sizing: install  ## what a frame costs a whole worker; write benchmarks/sizing.json and the tables of docs/sizing.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.reliability.sizing --out benchmarks
+	$(BIN)/python -m tests.deploy.pages
 
 soak: install  ## 50,000 frames through one worker, its memory watched, write benchmarks/soak.md
 	$(BIN)/faceline models pull

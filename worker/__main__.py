@@ -19,6 +19,7 @@ COMMANDS = {
     "enroll": "add a person to the gallery from photos",
     "forget": "delete a person from the gallery",
     "people": "list who is enrolled",
+    "gallery": "back up the gallery's topic into a file, and restore it",
     "explain": "why an event says what it says",
     "publish": "send a video, a folder of images or a live camera to the frames topic",
     "events": "follow identity events as a table or as JSON lines",

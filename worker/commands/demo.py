@@ -1,6 +1,7 @@
 """``faceline demo``: the main job on real input, with nothing but this package."""
 
 import argparse
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from worker.commands.options import add_settings, settings_of, time_of
 from worker.demo import scene
 from worker.engines.models import manifests
 from worker.engines.pull import pull
+from worker.errors import InvalidSettings
 from worker.gallery.enrol import template_from_photo
 from worker.gallery.folder import FolderGallery
 from worker.gallery.records import PersonRecord
@@ -30,8 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="where results go (default: out/demo)"
     )
-    parser.epilog = """example:
+    parser.add_argument(
+        "--footage",
+        type=Path,
+        metavar="DIR",
+        help="play nothing: write the cameras' frames and the people's photos, for 'publish' and 'enroll'",
+    )
+    parser.epilog = """examples:
   faceline demo --out out/demo
+  faceline demo --footage out/footage
 
 Enrols two people, plays two cameras in which a third person appears too, and writes events.jsonl, tracks.json,
 annotated.mp4 and report.html. Uses no broker, no GPU and no camera. Fetches the models first where they are missing."""
@@ -39,8 +48,10 @@ annotated.mp4 and report.html. Uses no broker, no GPU and no camera. Fetches the
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fetch models, enrol, play, report."""
+    """Fetch models, enrol, play, report; or only write what would be played."""
     settings = settings_of(options)
+    if options.footage is not None:
+        return _write_footage(options.footage)
     console = Console(stderr=True)
     for manifest in manifests().values():
         pull(manifest, settings.models.dir, report=lambda line: console.print(line, markup=False, highlight=False))
@@ -57,6 +68,26 @@ def run(options: argparse.Namespace) -> int:
         report.close(played)
     print_summary(report.tracks(), report.last_events(), played, options.out, Console())
     return 0
+
+
+def _write_footage(folder: Path) -> int:
+    for camera, frames in scene.round_the_clock().items():
+        _write_numbered(folder / camera, (frame.value for frame in frames))
+    for person, photos in scene.enrolment_photos().items():
+        _write_numbered(folder / "people" / person, photos)
+    print(f"{folder}: cameras {', '.join(scene.round_the_clock())} at {scene.FPS} fps, photos in {folder / 'people'}")
+    for note in scene.NOTES:
+        print(note)
+    return 0
+
+
+def _write_numbered(folder: Path, images: Iterable[bytes]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(images):
+            (folder / f"{number:04d}.jpg").write_bytes(image)
+    except OSError as error:
+        raise InvalidSettings(f"{folder} can't be written: {error.strerror or error}") from error
 
 
 def _enrol(people: FolderGallery, settings: Settings, loaded: Loaded, console: Console) -> None:

@@ -69,6 +69,21 @@ def door_frames() -> Iterator[SourceFrame]:
         yield _coded(_filmed(scene, seconds, rng), seconds)
 
 
+def round_the_clock() -> dict[str, Iterator[SourceFrame]]:
+    """Both cameras by name, frame after frame without a gap, equally long: to be played again and again.
+
+    While the demo's ``car`` shows nothing, it is dark, so that the man departs.
+    """
+    return {"car": _without_gaps(car_frames()), "door": door_frames()}
+
+
+def _without_gaps(frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+    dark = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    shown = {round(frame.since_start_us * FPS / MICROSECONDS): frame for frame in frames}
+    for number in range(round(SECONDS * FPS)):
+        yield shown.get(number) or _coded(dark, number / FPS)
+
+
 @dataclass(frozen=True, slots=True)
 class _Actor:
     """A cut-out [h, w, 4] that glides along waypoints (shares of the frame) between two times, in seconds."""

@@ -67,6 +67,16 @@ def applied_in(record: Record) -> GalleryApplied | None:
         return None
 
 
+def forgotten_in(record: Record) -> PersonForgotten | None:
+    """The receipt in a record of the topic, or None where it is something else."""
+    if dict(record.headers).get("ce_type") != FORGOTTEN_TYPE.encode() or record.value is None:
+        return None
+    try:
+        return PersonForgotten.model_validate_json(record.value)
+    except ValidationError:
+        return None
+
+
 def digest_of(person_id: str) -> str:
     """SHA-256 of a person's id, by which a receipt is found again."""
     return hashlib.sha256(person_id.encode()).hexdigest()

@@ -107,10 +107,13 @@ class TopicGallery:
             )
         return record
 
-    def put(self, record: PersonRecord) -> None:
-        """Write or replace a person; all replicas have it, and ``read`` shows it, when this returns."""
+    def put(self, record: PersonRecord, timestamp_us: int | None = None) -> None:
+        """Write or replace a person; all replicas have it, and ``read`` shows it, when this returns.
+
+        ``timestamp_us``: of the Kafka record, where it isn't now.
+        """
         sealed = self._sealer.seal(record.model_dump_json().encode(), self._context(record.person_id))
-        self._write(record.person_id, sealed)
+        self._write(record.person_id, sealed, timestamp_us)
 
     def remove(self, person_id: str) -> bool:
         """Forget a person with a tombstone; False where nobody of that id is enrolled."""
@@ -235,12 +238,12 @@ class TopicGallery:
             self._told.add(reason)
             logger.warning("%s, offset %d: passed over: %s (told once)", self.where, record.offset, reason)
 
-    def _write(self, person_id: str, value: bytes | None) -> int:
+    def _write(self, person_id: str, value: bytes | None, timestamp_us: int | None = None) -> int:
         if self._writer is None:
             self._writer = SingleWriter(self._kafka)
         content = SEALED_CONTENT if value is not None and value.startswith(MAGIC) else "application/json"
         headers = event_headers(PERSON_TYPE, f"{SOURCE}/gallery", uuid.uuid4().hex, datetime.now(UTC), content)
-        offset = self._writer.write(Message(self._topic, person_id.encode(), value, headers, partition=0))
+        offset = self._writer.write(Message(self._topic, person_id.encode(), value, headers, 0, timestamp_us))
         self._read_past(offset + 1)
         return offset
 

@@ -10,6 +10,7 @@ from worker.settings import Settings
 from worker.transport.clients import explained, open_admin
 
 _PAUSE_SECONDS = 0.2
+_COORDINATOR_TO_COME = ("NotCoordinator", "CoordinatorNotAvailable", "CoordinatorLoadInProgress")
 
 
 class GroupReader:
@@ -56,6 +57,9 @@ def _described(admin: KafkaAdminClient, group: str, deadline: float) -> list[dic
             time.sleep(_PAUSE_SECONDS)
             continue
         if found["error"] and found["group_state"] != "Dead":
+            if any(name in str(found["error"]) for name in _COORDINATOR_TO_COME) and time.monotonic() < deadline:
+                time.sleep(_PAUSE_SECONDS)
+                continue
             raise Retryable(f"asking who is in group {group}: {found['error']}")
         members: list[dict[str, str]] = found["members"]
         return members
