@@ -99,7 +99,11 @@ def test_what_alerts_watch_is_there_before_it_happens() -> None:
     assert by_label(metrics, "faceline_frames_total", "outcome") == {"processed": 0}
     assert by_label(metrics, "faceline_dead_letters_total", "reason") == dict.fromkeys(REFUSALS, 0)
     assert by_label(metrics, "faceline_transactions_aborted_total", "reason") == {"fenced": 0, "error": 0}
-    for name in ("faceline_commits_total", "faceline_restore_seconds_count", "faceline_capture_to_publish_seconds_count"):
+    for name in (
+        "faceline_commits_total",
+        "faceline_restore_seconds_count",
+        "faceline_capture_to_publish_seconds_count",
+    ):
         assert value(metrics, name) == 0
 
 
