@@ -110,8 +110,8 @@ class _Work:
         self.publish = Histogram(
             "faceline_capture_to_publish_seconds",
             "From a frame's capture to the publication of its event; 0 where the camera's clock runs ahead. Events "
-            "that no frame led to, since a camera fell silent, aren't counted. High while lag is low: set that camera's "
-            "clock.",
+            "that no frame led to, since a camera fell silent, aren't counted. High while lag is low: set that "
+            "camera's clock.",
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )
