@@ -35,6 +35,13 @@ MAX_CAMERAS = 100
 OTHER = "other"
 SHED = "shed"
 """The outcome of a frame that was shed."""
+PROCESSED = "processed"
+REFUSALS = (
+    *("empty", "unsupported_format", "bad_header", "truncated", "corrupt"),
+    *("too_many_bytes", "too_many_pixels", "too_small", "too_complex"),
+    *("missing_key", "bad_key", "bad_timestamp", "unknown_type"),
+)
+"""Every reason of a dead letter. Counted from 0: a rise from nothing to the first batch is none to Prometheus."""
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _STEP_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -56,6 +63,7 @@ class _Work:
             ["outcome"],
             registry=registry,
         )
+        self.frames.labels(PROCESSED)  # a worker that has read nothing reads 0 frames a second, not none
         self.notes = Counter(
             "faceline_frame_notes",
             "What was noticed on frames. embedded: faces that cost an embedding; replaced_time, malformed_time, "
@@ -89,6 +97,8 @@ class _Work:
             ["reason"],
             registry=registry,
         )
+        for reason in REFUSALS:
+            self.dead_letters.labels(reason)
         self.shed = Counter(
             "faceline_shed",
             "Work left out to stay fresh: frames, or embeddings of faces. Lasting: add workers, or send fewer frames.",
@@ -99,8 +109,9 @@ class _Work:
             self.shed.labels(what)
         self.publish = Histogram(
             "faceline_capture_to_publish_seconds",
-            "From a frame's capture to the publication of its event; 0 where the camera's clock runs ahead. "
-            "High while lag is low: set that camera's clock.",
+            "From a frame's capture to the publication of its event; 0 where the camera's clock runs ahead. Events "
+            "that no frame led to, since a camera fell silent, aren't counted. High while lag is low: set that "
+            "camera's clock.",
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )

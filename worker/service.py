@@ -83,7 +83,7 @@ class Step:
     committed: bool = False
     process_seconds: float = 0.0
     commit_seconds: float = 0.0
-    publish_seconds: tuple[float, ...] = ()  # from capture to publication, an event
+    publish_seconds: tuple[float, ...] = ()  # from capture to publication, an event that one of these frames led to
     identity_seconds: tuple[float, ...] = ()  # from a track's first frame to its first confirmation, in event time
     num_tracks: int = 0  # open now
     gallery_size: int = 0  # people who may be matched
@@ -342,11 +342,16 @@ class Service:
         self._partitions.take(after, changed)
         self._acknowledgements = []
         decisions = [decision for decision, _ in told.decisions]
+        read = {(record.partition, record.offset) for record in batch.records}
         return Step(
             events=tuple(event for event, _ in events),
             committed=True,
             commit_seconds=self._monotonic() - began,
-            publish_seconds=tuple((recorded_us - d.frame.capture_time_us) / MICROSECONDS for d in decisions),
+            publish_seconds=tuple(
+                (recorded_us - d.frame.capture_time_us) / MICROSECONDS
+                for d in decisions
+                if (d.frame.partition, d.frame.offset) in read
+            ),
             identity_seconds=tuple(
                 (d.frame.capture_time_us - d.first_seen_us) / MICROSECONDS for d in decisions if d.kind == "confirmed"
             ),

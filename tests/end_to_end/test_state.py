@@ -239,6 +239,7 @@ def test_a_silent_partition_departs(plant: Callable[..., Plant], car: list[Sourc
     clock.seconds += 0.2
     step = service.step(0.0)
     assert step.committed and [e.kind for e in step.events] == ["departed"] and step.num_tracks == 0
+    assert step.publish_seconds == ()  # no frame led to it: how long nobody came is no latency
     clock.seconds += 100
     assert not service.step(0.0).committed
     newest = {r.key: r.value for r in ours.broker.read(ours.settings.topics.state)}
