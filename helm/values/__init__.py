@@ -1,1 +1,1 @@
-"""What is made of the chart's ``values.yaml``: its JSON Schema and the tables of its README. ``python -m helm.values``."""
+"""What is made of ``values.yaml``: its JSON Schema and the tables of the README. ``python -m helm.values``."""

@@ -1,8 +1,8 @@
 """``values.schema.json``: from the comments of ``values.yaml``, the worker's settings and the schemas of Kubernetes."""
 
-from importlib.resources import files
 import json
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from helm.values.comments import Value

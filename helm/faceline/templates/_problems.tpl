@@ -138,6 +138,11 @@ engineCache.pvc.accessMode {{ $cache.pvc.accessMode }} can't be shared by the po
 {{- if and (eq .Values.autoscaling.mode "keda") (not ($has.Has "keda.sh/v1alpha1")) }}
 autoscaling.mode is keda, and this cluster has no keda.sh/v1alpha1: install KEDA first, or set it to hpa or none (with helm template: --api-versions keda.sh/v1alpha1)
 {{- end }}
+{{- range $path, $_ := .Files.Glob "rules/*.yaml" }}
+{{- with (fromYaml ($.Files.Get $path)).Error }}
+{{ $path }} can't be read, so this chart is broken: {{ . | replace "\n" " " }}
+{{- end }}
+{{- end }}
 {{- $names := include "faceline.alertNames" . | trim | splitList "\n" | sortAlpha }}
 {{- range $name, $_ := .Values.prometheusRule.alerts }}
 {{- if not (has $name $names) }}
