@@ -71,8 +71,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a typo": ({"replica": 1}, "additional properties 'replica' not allowed"),
     "a typo below": ({"image": {"tga": "1"}}, "at '/image': additional properties 'tga' not allowed"),
     "a text for a number": ({"replicas": "2"}, "at '/replicas': got string, want integer"),
-    "below zero": ({"replicas": -1}, "at '/replicas': minimum: got -1, want 0"),
-    "a list for a map": ({"tolerations": []}, "at '/tolerations': got array, want object"),
+    "below zero": (
+        at("autoscaling.scaleDownStabilizationSeconds", -1),
+        "at '/autoscaling/scaleDownStabilizationSeconds': minimum: got -1, want 0",
+    ),
+    "a list for a map": ({"nodeSelector": []}, "at '/nodeSelector': got array, want object"),
     "another kind": ({"kind": "DaemonSet"}, "at '/kind': value must be one of 'Deployment', 'StatefulSet'"),
     "both autoscalers": ({"autoscaling": {"mode": "keda,hpa"}}, "value must be one of 'none', 'keda', 'hpa'"),
     "no workers at all": ({"autoscaling": {"minReplicas": 0}}, "at '/autoscaling/minReplicas': minimum: got 0, want 1"),
@@ -117,12 +120,28 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def told_of_all() -> str:
+    """What is said of all of them together: each has its line."""
+    return refusal(merged(*(values for values, _ in WRONG.values())))
+
+
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_value_is_refused_by_the_schema(name: str) -> None:
+def test_a_wrong_value_is_refused_by_the_schema(name: str, told_of_all: str) -> None:
     """With its path, and what is expected."""
-    values, message = WRONG[name]
-    told = refusal(values)
-    assert "values don't meet the specifications of the schema" in told and message in told
+    assert "values don't meet the specifications of the schema" in told_of_all
+    assert WRONG[name][1] in told_of_all
+
+
+def test_right_values_have_no_such_lines() -> None:
+    """The same paths with what is expected there."""
+    right = [
+        {"replicas": 2, "kind": "StatefulSet", "image": {"tag": "1"}},
+        at("podDisruptionBudget.maxUnavailable", "25%"), at("gpu.resourceName", "nvidia.com/gpu"),
+        at("tolerations.a.effect", "NoSchedule"), at("env.A", "1"), at("extraVolumes.a.emptyDir", {}),
+        at("config.detect", {"max_faces": 3, "min_score": 1}), at("podMonitor.additionalLabels.a", "1"),
+    ]  # fmt: skip
+    assert render(merged(*right)).objects
 
 
 def test_globals_of_a_parent_chart_are_let_in() -> None:
