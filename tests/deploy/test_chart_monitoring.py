@@ -38,22 +38,19 @@ def made_up(tmp_path: Path) -> Path:
     return copy_with(tmp_path, {"rules/made-up.yaml": RULES, "dashboards/made-up.json": DASHBOARD})
 
 
-def alerts_of(rendered: Rendered, group: str = "made-up") -> dict[str, Any]:
-    """Rules by name, of one group."""
+def rules_of(rendered: Rendered, group: str = "made-up") -> list[dict[str, Any]]:
+    """Rules of one group."""
     (found,) = [each for each in rendered.one("PrometheusRule")["spec"]["groups"] if each["name"] == group]
-    return {rule.get("alert") or rule["record"]: rule for rule in found["rules"]}
+    return found["rules"]
 
 
 def test_rules_arrive_as_they_are(made_up: Path) -> None:
     """Nothing in them is taken for Helm's own braces."""
     rendered = render(chart=made_up)
     (group,) = [each for each in rendered.one("PrometheusRule")["spec"]["groups"] if each["name"] == "made-up"]
-    assert group == {**yaml.safe_load(RULES)["groups"][0], "rules": list(alerts_of(rendered).values())}
-    as_written = {rule.get("alert") or rule["record"]: rule for rule in yaml.safe_load(RULES)["groups"][0]["rules"]}
-    labelled = {
-        name: {**rule, "labels": rule.get("labels", {})} for name, rule in as_written.items() if "alert" in rule
-    }
-    assert alerts_of(rendered) == {**as_written, **labelled}
+    written = yaml.safe_load(RULES)["groups"][0]
+    assert {**group, "rules": []} == {**written, "rules": []}
+    assert [{"labels": {}} | rule for rule in group["rules"]] == [{"labels": {}} | rule for rule in written["rules"]]
 
 
 @pytest.mark.slow
@@ -70,9 +67,9 @@ def test_alerts_are_changed_by_values(made_up: Path) -> None:
         "alerts": {"MadeUpDown": {"enabled": False}, "MadeUpSlow": {"labels": {"severity": "critical"}}},
     }
     rendered = render({"prometheusRule": wanted}, chart=made_up)
-    found = alerts_of(rendered)
-    assert set(found) == {"made:up", "MadeUpSlow"} and "labels" not in found["made:up"]
-    assert found["MadeUpSlow"]["labels"] == {"severity": "critical", "team": "vision"}
+    record, slow = rules_of(rendered)
+    assert record["record"] == "made:up" and "labels" not in record
+    assert slow["labels"] == {"severity": "critical", "team": "vision"}
     assert rendered.one("PrometheusRule")["metadata"]["labels"]["release"] == "prometheus"
 
 
@@ -91,10 +88,8 @@ def test_our_rules_arrive() -> None:
     assert len(rendered.all("PrometheusRule")) == bool(files)
     for file in files:
         for group in yaml.safe_load(file.read_text())["groups"]:
-            found = alerts_of(rendered, group["name"])
-            for rule in group["rules"]:
-                arrived = found[rule.get("alert") or rule["record"]]
-                assert {name: arrived[name] for name in rule} == rule
+            arrived = rules_of(rendered, group["name"])
+            assert [{"labels": {}} | rule for rule in arrived] == [{"labels": {}} | rule for rule in group["rules"]]
 
 
 def test_our_rules_are_rules_after_rendering(promtool: Path, made_up: Path, tmp_path: Path) -> None:

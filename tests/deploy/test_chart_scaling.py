@@ -162,6 +162,8 @@ def test_the_way_to_the_collector(endpoint: str | None, port: int) -> None:
         pytest.skip("the worker has no settings for tracing")
     tracing = {"enabled": True} | ({"endpoint": endpoint} if endpoint else {})
     assert ports_out(policy_of({"config": {"tracing": tracing}})) == [[53, 53], [9092, 9093], [port]]
+    by_variable = {"config": {"tracing": {"enabled": True}}, "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint or ""}}
+    assert ports_out(policy_of(by_variable)) == [[53, 53], [9092, 9093], [port]]
 
 
 # Topics

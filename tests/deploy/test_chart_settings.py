@@ -41,6 +41,7 @@ CHOSEN: dict[str, object] = {  # where neither the next number nor the next word
     "gallery.fpir": 0.002,
     "engine.kind": "tensorrt",
     "http.host": "::",
+    "tracing.endpoint": "http://otel:4318",
     "kafka.transaction_timeout_seconds": 9.0,
 }
 

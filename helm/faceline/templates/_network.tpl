@@ -13,6 +13,7 @@
 {{- define "faceline.collectorPort" -}}
 {{- if eq (include "faceline.setting" (dict "root" . "path" "tracing.enabled" "default" false)) "true" -}}
 {{- $endpoint := include "faceline.setting" (dict "root" . "path" "tracing.endpoint" "default" "") -}}
+{{- if not $endpoint -}}{{- $endpoint = toString (default "" .Values.env.OTEL_EXPORTER_OTLP_ENDPOINT) -}}{{- end -}}
 {{- $port := regexFind ":[0-9]+" (regexReplaceAll "^[a-z]+://" $endpoint "") | trimPrefix ":" -}}
 {{- $usual := ternary "443" (ternary "80" "4318" (hasPrefix "http://" $endpoint)) (hasPrefix "https://" $endpoint) -}}
 {{- default $usual $port -}}
