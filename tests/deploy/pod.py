@@ -28,7 +28,7 @@ class Waiting(Exception):
 
 
 class Pod:
-    """One container of a rendered pod. ``models``: the folder that the image has at its own."""
+    """A container of a rendered pod: its only one, or ``init`` the one before it. ``models``: the image's folder."""
 
     def __init__(
         self,
@@ -37,14 +37,16 @@ class Pod:
         folder: Path,
         models: Path,
         secrets: Secrets | None = None,
+        *,
         name: str = "eye-0",
+        init: bool = False,
     ) -> None:
         template = rendered.pods()[role]
-        (self.container,) = template["spec"]["containers"]
+        (self.container,) = template["spec"]["initContainers" if init else "containers"]
         self._maps = {each["metadata"]["name"]: each["data"] for each in rendered.all("ConfigMap")}
         self._secrets = {name: dict(data) for name, data in (secrets or {}).items()}
         self._name = name
-        self._folder = folder / role
+        self._folder = folder / f"{role}-{self.container['name']}"
         self._places = {IMAGE["FACELINE_MODELS__DIR"]: str(models)}
         self._mount({each["name"]: each for each in template["spec"]["volumes"]})
         self._log = self._folder / "log"

@@ -168,3 +168,14 @@ def test_settings_that_do_not_fit_end_it(kafka: Settings, tmp_path: Path, models
     with Pod(rendered, "worker", tmp_path, models).start() as pod:
         assert pod.wait() == 2
     assert "must be six different topics" in pod.log and len(pod.log.splitlines()) == 1
+
+
+@pytest.mark.parametrize("init", [True, False], ids=["compile", "run"])
+def test_the_gpu_preset_where_there_is_no_gpu(init: bool, kafka: Settings, tmp_path: Path, models: Path) -> None:
+    """Such a pod stays Pending; were it started all the same, it would say what is missing and never take the CPU."""
+    rendered = render(values_of(kafka), preset="gpu")
+    with Pod(rendered, "worker", tmp_path, models, init=init).start() as pod:
+        assert pod.wait() == 1
+    assert (
+        "NVIDIA" in pod.log and len(pod.log.splitlines()) <= 3
+    )  # which of driver, GPU and TensorRT, hangs on the host
