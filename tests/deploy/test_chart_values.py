@@ -165,10 +165,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"autoscaling": {"mode": "hpa", "minReplicas": 4, "maxReplicas": 3}},
         "autoscaling.minReplicas 4 is above autoscaling.",
     ),
-    "fallback": (
-        merged(KEDA, at("autoscaling.keda.fallback.replicas", 7)),
-        "autoscaling.keda.fallback.replicas 7 is above topics.part",
-    ),
     "hpa without a request": (
         {"autoscaling": {"mode": "hpa"}, "resources": {"requests": {"cpu": None}}},
         "resources.requests.cpu is missing, and",

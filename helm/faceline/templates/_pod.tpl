@@ -57,14 +57,14 @@ capabilities: {drop: [ALL]}
 {{- if .Values.models.existingClaim }}
 - {name: models, mountPath: {{ include "faceline.modelsDir" . | quote }}, readOnly: true}
 {{- end }}
+{{- range $name, $mount := .Values.extraVolumeMounts }}
+- {{ toYaml (merge (dict "name" $name) $mount) | indent 2 | trim }}
+{{- end }}
 {{- end -}}
 
 {{- define "faceline.workerMounts" -}}
 {{ include "faceline.mounts" . }}
 - {name: engines, mountPath: {{ include "faceline.cacheDir" . | quote }}}
-{{- range $name, $mount := .Values.extraVolumeMounts }}
-- {{ toYaml (merge (dict "name" $name) $mount) | indent 2 | trim }}
-{{- end }}
 {{- end -}}
 
 {{- define "faceline.volumes" -}}
@@ -73,6 +73,9 @@ capabilities: {drop: [ALL]}
 {{- if .Values.models.existingClaim }}
 - name: models
   persistentVolumeClaim: {claimName: {{ .Values.models.existingClaim }}, readOnly: true}
+{{- end }}
+{{- range $name, $volume := .Values.extraVolumes }}
+- {{ toYaml (merge (dict "name" $name) $volume) | indent 2 | trim }}
 {{- end }}
 {{- end -}}
 

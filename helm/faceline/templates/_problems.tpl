@@ -91,9 +91,6 @@ autoscaling.maxReplicas {{ int $scaling.maxReplicas }} is above topics.partition
 autoscaling.minReplicas {{ int $scaling.minReplicas }} is above autoscaling.maxReplicas {{ int $scaling.maxReplicas }}: expected at most as many
 {{- end }}
 {{- end }}
-{{- if and (eq $scaling.mode "keda") (gt (int $scaling.keda.fallback.replicas) $partitions) }}
-autoscaling.keda.fallback.replicas {{ int $scaling.keda.fallback.replicas }} is above topics.partitions {{ $partitions }}: lower it
-{{- end }}
 {{- if and (eq $scaling.mode "keda") .Values.config.kafka.sasl_password_file (not .Values.secrets.kafkaPassword.name) }}
 secrets.kafkaPassword.name is missing, and autoscaling.mode keda needs it: KEDA reads the lag with the workers' password, and can't read a file in their pods
 {{- end }}

@@ -39,10 +39,12 @@ spec:
         httpGet: {path: /startupz, port: http}
         periodSeconds: {{ .startup.periodSeconds }}
         failureThreshold: {{ .startup.failureThreshold }}
+        timeoutSeconds: 5
       readinessProbe:
         httpGet: {path: /readyz, port: http}
         periodSeconds: {{ .readiness.periodSeconds }}
         failureThreshold: {{ .readiness.failureThreshold }}
+        timeoutSeconds: 5
       livenessProbe:
         httpGet: {path: /livez, port: http}
         periodSeconds: {{ .liveness.periodSeconds }}
@@ -53,9 +55,6 @@ spec:
     - {{ include "faceline.settingsVolume" (dict "root" . "configMap" (include "faceline.fullname" .)) | indent 6 | trim }}
     {{- include "faceline.volumes" . | nindent 4 }}
     {{- include "faceline.enginesVolume" . | trim | nindent 4 }}
-    {{- range $name, $volume := .Values.extraVolumes }}
-    - {{ toYaml (merge (dict "name" $name) $volume) | indent 6 | trim }}
-    {{- end }}
 {{- end -}}
 
 {{- define "faceline.workerContainer" -}}
