@@ -188,6 +188,12 @@ def test_the_administrators_secrets() -> None:
     assert "root-secret" in yaml.safe_dump(asked) and "kafka-user" not in yaml.safe_dump(asked)
 
 
+def test_who_holds_the_gallerys_key() -> None:
+    """Workers and the doctor open the gallery; who makes topics has no business with it."""
+    pods = render(merged(SASL, {"topics": {"create": {"enabled": True}}})).pods()
+    assert {role for role, pod in pods.items() if "gallery-keys" in yaml.safe_dump(pod["spec"])} == {"worker", "doctor"}
+
+
 def test_no_secret_is_in_the_objects() -> None:
     """Not even by accident: the chart makes no Secret, and takes no value of one."""
     assert render(SASL).all("Secret") == []

@@ -34,7 +34,8 @@
 {{- end -}}
 
 {{/* Settings file and secrets in one volume, since nothing can be mounted inside a volume that is read only.
-     (dict "root" . "configMap" NAME), and "admin" true for the administrator's own secrets. */}}
+     (dict "root" . "configMap" NAME), "admin" true for the administrator's own secrets, "withoutGallery" true where nobody
+     opens it. */}}
 {{- define "faceline.settingsVolume" -}}
 {{- $secrets := .root.Values.secrets -}}
 {{- $admin := ternary .root.Values.admin dict (default false .admin) -}}
@@ -69,7 +70,7 @@ projected:
     {{- end }}
     {{- end }}
     {{- with $secrets.galleryKey }}
-    {{- if .name }}
+    {{- if and .name (not $.withoutGallery) }}
     - secret:
         name: {{ .name }}
         items: [{key: {{ .key | quote }}, path: secrets/gallery-keys}]
