@@ -20,6 +20,13 @@ KUBERNETES = "1.34"
 BROKER = {"config": {"kafka": {"bootstrap_servers": "kafka-0:9092,kafka-1:9093"}}}
 """The one value that must be given."""
 
+IMAGE = {
+    "FACELINE_CONFIG": "/etc/faceline/faceline.yaml",
+    "FACELINE_MODELS__DIR": "/opt/faceline/models",
+    "FACELINE_ENGINE__CACHE_DIR": "/var/cache/faceline/engines",
+}
+"""What the image sets."""
+
 Object = dict[str, Any]
 
 
@@ -100,6 +107,15 @@ def _render(values: str, preset: str | None, kubernetes: str, apis: tuple[str, .
     if done.returncode:
         raise Refused(done.stderr)
     return Rendered([each for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each])
+
+
+def refusal(values: Mapping[str, Any], **kept: Any) -> str:
+    """What Helm says where it must not render."""
+    try:
+        render(values, **kept)
+    except Refused as refused:
+        return str(refused)
+    raise AssertionError(f"rendered all the same: {values}")
 
 
 def copy_with(folder: Path, files: Mapping[str, str]) -> Path:

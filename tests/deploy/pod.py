@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from tests.deploy.chart import Object, Rendered
-from tests.deploy.test_chart_settings import IMAGE
+from tests.deploy.chart import IMAGE, Object, Rendered
 from tests.deploy.tools import ROOT
 from tests.end_to_end.on_kafka import PATIENCE_SECONDS, until
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from tests.deploy import tools
-from tests.deploy.chart import BROKER, CHART, OPERATORS, Rendered, at, copy_with, merged, render
+from tests.deploy.cases import GPU, KEDA, SASL
+from tests.deploy.chart import BROKER, CHART, OPERATORS, Rendered, at, copy_with, merged, refusal, render
 from tests.deploy.kinds import problems
-from tests.deploy.test_chart_renders import GPU, KEDA, SASL
 
 pytestmark = pytest.mark.usefixtures("helm")
 
@@ -75,8 +75,6 @@ def test_alerts_are_changed_by_values(made_up: Path) -> None:
 
 def test_an_unknown_alert_is_named_with_the_known_ones(made_up: Path) -> None:
     """So that a typo doesn't leave an alert on."""
-    from tests.deploy.test_chart_values import refusal
-
     told = refusal(at("prometheusRule.alerts.MadeUpSlwo", {"enabled": False}), chart=made_up)
     assert "prometheusRule.alerts.MadeUpSlwo names no alert: expected one of " in told and "MadeUpSlow" in told
 

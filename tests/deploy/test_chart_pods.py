@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.cases import GPU, MATRIX
 from tests.deploy.chart import PRESETS, Object, Rendered, at, merged, render
-from tests.deploy.test_chart_renders import GPU, MATRIX
 
 pytestmark = pytest.mark.usefixtures("helm")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy.cases import KEDA, MUTUAL_TLS, SASL
 from tests.deploy.chart import at, merged, render
-from tests.deploy.test_chart_renders import KEDA, MUTUAL_TLS, SASL
 from worker.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("helm")

@@ -12,18 +12,11 @@ import pytest
 import yaml
 
 from helm.values.__main__ import CHART
-from tests.deploy.chart import Rendered, at, merged, render
-from tests.deploy.test_chart_renders import MUTUAL_TLS, SASL
+from tests.deploy.cases import MUTUAL_TLS, SASL
+from tests.deploy.chart import IMAGE, Rendered, at, merged, render
 from worker.settings import Settings, load_settings
 
 pytestmark = pytest.mark.usefixtures("helm")
-
-IMAGE = {
-    "FACELINE_CONFIG": "/etc/faceline/faceline.yaml",
-    "FACELINE_MODELS__DIR": "/opt/faceline/models",
-    "FACELINE_ENGINE__CACHE_DIR": "/var/cache/faceline/engines",
-}
-"""What the image sets."""
 
 ELSEWHERE = {
     "kafka.sasl_password": "secrets.kafkaPassword: a file",
