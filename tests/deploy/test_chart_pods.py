@@ -162,7 +162,7 @@ def test_engines_are_compiled_beforehand() -> None:
     """For TensorRT by name alone, with the worker's image, settings, cache and GPU; it can be left out."""
     spec = render(TENSORRT).workload["spec"]["template"]["spec"]
     (compiler,), (worker,) = spec["initContainers"], spec["containers"]
-    assert compiler["args"] == ["compile"] and worker["args"] == ["run"]
+    assert compiler["args"] == ["compile", "--no-check"] and worker["args"] == ["run"]
     for part in ("image", "env", "volumeMounts", "securityContext"):
         assert compiler[part] == worker[part]
     assert compiler["resources"]["limits"]["nvidia.com/mig-1g.10gb"] == 1

@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X.Y",
         help="with --flavour rtx, of the GPUs to build for; default: the one here",
     )
+    parser.add_argument(
+        "--no-check", dest="check", action="store_false",
+        help="don't hold them against the reference: a worker does that at its start, and shows what differs",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = """examples:
   faceline compile                          all networks for the GPU here, into engine.cache_dir; what is there is kept
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                             without a GPU, for others' GPUs of compute capability 8.9; such engines are
                                             for programs that run TensorRT for RTX and for no others
 
-With TensorRT the engines are then held against the reference; exit code 1 where they differ. Engines fit one TensorRT version and one kind of GPU: compile where workers run, for example in an init container."""
+With TensorRT the engines are then held against the reference; exit code 1 where they differ, unless --no-check leaves that to the worker, as an init container does. Engines fit one TensorRT version and one kind of GPU: compile where workers run, for example in an init container."""
     parser.set_defaults(run=run)
 
 
@@ -73,7 +77,9 @@ def run(options: argparse.Namespace) -> int:
             print_json([_row(one) for one in done])
         elif done:
             _print_table(done)
-    if flavour.name == "tensorrt":  # engines for RTX are for other programs, and for other GPUs at times
+    if (
+        options.check and flavour.name == "tensorrt"
+    ):  # engines for RTX are for other programs, and for other GPUs at times
         rows = _checked(done, flavour, settings)
         if not options.json:
             Console().print(table_of(rows, "against ONNX Runtime in fp32, as a worker does at its start"))

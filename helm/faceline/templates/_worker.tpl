@@ -27,7 +27,7 @@ spec:
   {{- if and .Values.compile.enabled (eq (include "faceline.engine" .) "tensorrt") }}
   initContainers:
     - name: compile
-      {{- include "faceline.workerContainer" (dict "root" . "args" "compile" "resources" .Values.compile.resources) | nindent 6 }}
+      {{- include "faceline.workerContainer" (dict "root" . "args" "compile, --no-check" "resources" .Values.compile.resources) | nindent 6 }}
   {{- end }}
   containers:
     - name: worker
