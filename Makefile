@@ -89,8 +89,10 @@ gpu-check: install  ## on a GPU host: compile, contract, parity, speed; write be
 	$(BIN)/faceline models pull
 	$(BIN)/python -m tests.gpu.check --out benchmarks
 
-schemas: install  ## write schemas/ from the models
+schemas: install  ## write what is made of the code: schemas/, the chart's schema and README, dashboards, tables of the docs
 	$(BIN)/faceline schemas --out schemas
+	$(BIN)/python -m helm.values
+	$(BIN)/python -m tests.deploy.pages
 
 lock: $(BIN)/uv  ## resolve the locks anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -209,5 +209,5 @@ def test_a_statefulsets_engines_are_its_own() -> None:
     spec = render({"kind": "StatefulSet", "engineCache": {"type": "pvc", "size": "3Gi"}}).workload["spec"]
     (claim,) = spec["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "engines" and claim["spec"]["resources"]["requests"]["storage"] == "3Gi"
-    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Retain"}
     assert "engines" not in {each["name"] for each in spec["template"]["spec"]["volumes"]}
