@@ -77,7 +77,7 @@ RUN echo 'faceline:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
     && mkdir -p /etc/faceline /var/cache/faceline/engines \
     && echo '{}' > /etc/faceline/faceline.yaml \
     && chown 10001:10001 /var/cache/faceline/engines \
-    && /opt/faceline/bin/python -B -c 'import tensorrt, cuda.bindings.runtime'
+    && /opt/faceline/bin/python -B -c 'import cuda.bindings.runtime, tensorrt'
 ENV PATH=/opt/faceline/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     FACELINE_CONFIG=/etc/faceline/faceline.yaml \
     FACELINE_MODELS__DIR=/opt/faceline/models \

@@ -145,3 +145,13 @@ def test_nothing_but_the_needed_is_sent_to_the_builder() -> None:
     ]
     assert {source.replace(Path(source).stem, "*") if "/" in source else source for source in copied} == set(let_in)
     assert all((ROOT / source).exists() for source in copied)
+
+
+def test_arguments_are_documented() -> None:
+    """Each with its default, as docs/image.md has it."""
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| (.+?) \|", (ROOT / "docs" / "image.md").read_text(), re.MULTILINE)
+    told = {name: default for names, default in rows for name in re.findall(r"\w+", names)}
+    declared = {text.partition("=")[0] for stage in dockerfile.stages() for text in stage.all("ARG")}
+    assert set(told) == {*declared, *dockerfile.arguments()}
+    for name, default in dockerfile.arguments().items():
+        assert told[name] == f"`{default.removeprefix('docker.io/library/')}`"
