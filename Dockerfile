@@ -60,16 +60,6 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     esac
 
 FROM ${GPU_BASE_IMAGE} AS gpu
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="Faceline" \
-      org.opencontainers.image.description="Camera frames in, identity events out; for NVIDIA GPUs" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.source="https://github.com/faceline/faceline" \
-      org.opencontainers.image.documentation="https://github.com/faceline/faceline/blob/main/docs/image.md" \
-      org.opencontainers.image.vendor="The Faceline authors"
 COPY --from=build-gpu /opt/faceline /opt/faceline
 COPY --from=models /opt/faceline/models /opt/faceline/models
 RUN echo 'faceline:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
@@ -89,18 +79,18 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["faceline", "probe", "livez"]
 ENTRYPOINT ["faceline"]
 CMD ["run"]
-
-FROM ${BASE_IMAGE} AS cpu
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Faceline" \
-      org.opencontainers.image.description="Camera frames in, identity events out" \
+      org.opencontainers.image.description="Camera frames in, identity events out; for NVIDIA GPUs" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/faceline/faceline" \
       org.opencontainers.image.documentation="https://github.com/faceline/faceline/blob/main/docs/image.md" \
       org.opencontainers.image.vendor="The Faceline authors"
+
+FROM ${BASE_IMAGE} AS cpu
 COPY --from=build-cpu /opt/faceline /opt/faceline
 COPY --from=models /opt/faceline/models /opt/faceline/models
 RUN echo 'faceline:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
@@ -119,3 +109,13 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["faceline", "probe", "livez"]
 ENTRYPOINT ["faceline"]
 CMD ["run"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Faceline" \
+      org.opencontainers.image.description="Camera frames in, identity events out" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/faceline/faceline" \
+      org.opencontainers.image.documentation="https://github.com/faceline/faceline/blob/main/docs/image.md" \
+      org.opencontainers.image.vendor="The Faceline authors"

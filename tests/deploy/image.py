@@ -29,20 +29,20 @@ _OF_PIP = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 
 
 class Store:
-    """Images and containers of one run, in a folder that goes with them.
+    """Images and containers of one run, in a folder of its own that ``close`` removes.
 
     Raises ``NoTool`` where a program is missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         if os.geteuid():
             raise NoTool(f"images are built as root here: {_CURE}")
         self._buildah, self._podman, self._mmdebstrap = (
             str(host(name, _CURE)) for name in ("buildah", "podman", "mmdebstrap")
         )
         host("runc", _CURE)
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        # Not among pytest's folders: it removes old ones itself, and can't where something is mounted.
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="faceline-images-"))
         config = folder / "storage.conf"
         config.write_text(
             f'[storage]\ndriver = "overlay"\nrunroot = "{folder / "run"}"\ngraphroot = "{folder / "graph"}"\n'
@@ -93,12 +93,12 @@ class Store:
         return int(json.loads(self.podman("image", "inspect", tag).stdout)[0]["Size"])
 
     def close(self) -> None:
-        """Remove all of it."""
-        self.podman("rm", "--all", "--force")
-        self.podman("image", "unmount", "--all", "--force")
-        self.podman("rmi", "--all", "--force")
-        subprocess.run(["umount", str(self._folder / "graph" / "overlay")], capture_output=True, check=False)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove all of it; what podman left mounted is unmounted first, the innermost before what holds it."""
+        self.podman("rm", "--all", "--force", "--time", "0")
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in sorted((mount for mount in mounts if Path(mount).is_relative_to(self._folder)), reverse=True):
+            subprocess.run(["umount", mount], check=True, timeout=60)
+        shutil.rmtree(self._folder)
 
     def _secrets(self) -> list[str]:
         """Pip's own settings of this machine, and the authorities that it trusts."""
@@ -131,7 +131,7 @@ def _pip_settings() -> Mapping[str, str]:
 
 
 def _measure() -> None:
-    store = Store(Path(tempfile.mkdtemp()) / "store")
+    store = Store()
     try:
         for name, step in {
             "base": store.base,
