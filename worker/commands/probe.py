@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         with error:
             reason = error.read().decode(errors="replace").strip()
     except OSError as error:
-        reason = f"no worker answers at {url} ({error})"
+        reason = f"no worker answers at {url} ({getattr(error, 'reason', error)})"
     print(reason, file=sys.stderr)
     return 1
 
