@@ -31,6 +31,7 @@ RUN python3 -m pip --python /opt/faceline/bin/python install --no-deps --no-inde
     && /opt/faceline/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/faceline/lib
 
 # The same over the base that has TensorRT and its Python bindings: the folder sees the base's packages, its own go first.
+# Without a GPU they can be imported all the same, so a base that lacks them is refused here.
 FROM ${GPU_BASE_IMAGE} AS build-gpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/gpu.lock /src/
@@ -40,6 +41,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
         -r /src/gpu.lock
 COPY --from=wheel /wheels /wheels
 RUN python3 -m pip --python /opt/faceline/bin/python install --no-deps --no-index --no-compile /wheels/*.whl \
+    && /opt/faceline/bin/python -B -c 'import cuda.bindings.runtime, tensorrt' \
     && /opt/faceline/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/faceline/lib
 
 # Published models: from the build context "published" where there is one, else fetched; digests are checked either way.
@@ -66,8 +68,7 @@ RUN echo 'faceline:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
     && echo 'faceline:x:10001:' >> /etc/group \
     && mkdir -p /etc/faceline /var/cache/faceline/engines \
     && echo '{}' > /etc/faceline/faceline.yaml \
-    && chown 10001:10001 /var/cache/faceline/engines \
-    && /opt/faceline/bin/python -B -c 'import cuda.bindings.runtime, tensorrt'
+    && chown 10001:10001 /var/cache/faceline/engines
 ENV PATH=/opt/faceline/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     FACELINE_CONFIG=/etc/faceline/faceline.yaml \
     FACELINE_MODELS__DIR=/opt/faceline/models \

@@ -51,6 +51,13 @@ def test_stages_come_from_the_pinned_bases(stage: dockerfile.Stage) -> None:
     assert builds[f"build-{stage.name}"] == stage.base
 
 
+def test_both_are_made_alike() -> None:
+    """The GPU's image can't be finished everywhere; but for base, folder and description it is the CPU's, which is."""
+    own = re.compile(r'image\.description="[^"]*"|--from=build-(cpu|gpu)')
+    cpu, gpu = ([(word, own.sub("", text)) for word, text in SERVED[name].instructions] for name in ("cpu", "gpu"))
+    assert cpu == gpu
+
+
 @both
 def test_nobody_is_root(stage: dockerfile.Stage) -> None:
     """By number, so that Kubernetes can see it."""

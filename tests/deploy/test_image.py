@@ -119,19 +119,29 @@ def test_its_size_is_the_documented_one(store: Store) -> None:
     assert added_mb == pytest.approx(float(stated[1]), rel=0.1)
 
 
-def test_models_can_be_mounted(store: Store, published: Path) -> None:
-    """Built without them it says what is missing; with a volume in their place it has them."""
-    image = f"{CPU}-mounted"
-    built = store.build("cpu", image, MODELS="mounted")
+def test_models_can_be_mounted(store: Store, published: Path, tmp_path: Path) -> None:
+    """Built without them, their folder is empty; what is missing is said, and a volume in its place has them."""
+    image, place = "localhost/faceline:models", "opt/faceline/models"
+    built = store.build("models", image, MODELS="mounted")
     assert built.returncode == 0, built.stderr[-3000:]
-    without = command(store, image, (), "doctor")
-    assert without.returncode == 1 and "is not in /opt/faceline/models" in without.stdout
-    mounted = command(store, image, ("--volume", f"{published}:/opt/faceline/models:ro"), "doctor")
+    assert list((Path(store.podman("image", "mount", image).stdout.strip()) / place).iterdir()) == []
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    without = command(store, CPU, ("--volume", f"{empty}:/{place}:ro"), "doctor")
+    assert without.returncode == 1 and f"is not in /{place}" in without.stdout
+    mounted = command(store, CPU, ("--volume", f"{published}:/{place}:ro"), "doctor")
     assert mounted.returncode == 0, mounted.stdout
 
 
-def test_a_gpu_base_without_tensorrt_is_refused(store: Store, published: Path) -> None:
-    """All steps of the GPU's image are done on the base at hand; the last one misses TensorRT, and nothing else."""
-    built = store.build("gpu", "localhost/faceline:gpu", published)
+def test_a_choice_that_isnt_one(store: Store) -> None:
+    """A typo in MODELS builds nothing."""
+    built = store.build("models", "localhost/faceline:typo", MODELS="mount")
+    assert built.returncode != 0
+    assert "MODELS is mount: expected baked or mounted" in built.stdout + built.stderr
+
+
+def test_a_gpu_base_without_tensorrt_is_refused(store: Store) -> None:
+    """What the GPU's image installs goes over the base at hand too; then TensorRT is missed, and nothing else."""
+    built = store.build("gpu", "localhost/faceline:gpu")
     assert built.returncode != 0
     assert "No module named 'tensorrt'" in built.stdout + built.stderr
