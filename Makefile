@@ -94,6 +94,10 @@ schemas: install  ## write what is made of the code: schemas/, the chart's schem
 	$(BIN)/python -m helm.values
 	$(BIN)/python -m tests.deploy.pages
 
+# What images hold is pinned to what tests ran with: the development lock binds the locks after it.
+IMAGE_LOCK = $(BIN)/uv pip compile --quiet --python-platform linux --generate-hashes --no-emit-index-url --no-header \
+	--constraints requirements/dev.lock
+
 lock: $(BIN)/uv  ## resolve the locks anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra demo -o requirements/demo.lock pyproject.toml
@@ -101,6 +105,9 @@ lock: $(BIN)/uv  ## resolve the locks anew
 		--extra dev -o requirements/dev.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-deps -o requirements/tracking.lock requirements/tracking.in
+	$(IMAGE_LOCK) --python-version 3.11 --extra tracing -o requirements/serve.lock pyproject.toml
+	$(IMAGE_LOCK) --python-version 3.11 --extra tracing --extra cuda -o requirements/gpu.lock pyproject.toml
+	$(IMAGE_LOCK) --python-version 3.11 -o requirements/build.lock requirements/build.in
 
 clean:  ## remove what was built and installed here
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "hold an engine or a precision against the reference",
     "topics": "create and check the topics on Kafka, print the rights that users need",
     "doctor": "check settings, models, gallery, broker, topics, rights, and say what to do",
+    "probe": "ask the worker on this machine whether it is started, ready, alive",
     "config": "show the effective settings",
     "schemas": "write the JSON Schemas of all messages, and the AsyncAPI document",
     "train": "train the recognizer on folders of images (needs the extra 'train')",
