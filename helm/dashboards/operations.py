@@ -1,0 +1,389 @@
+"""Operations: does it keep up, within its budget, without losses; and if it doesn't, what to look at."""
+
+from helm.dashboards.board import Board, Row
+from helm.dashboards.panels import ALARM, WARNING, Column, Query, drill_down, lines, number, rows, runbook
+from helm.dashboards.promql import (
+    OF_DEPLOYMENT,
+    by_worker,
+    grouped,
+    mean,
+    or_zero,
+    per_worker,
+    quantile,
+    rate,
+    ratio,
+    series,
+    total,
+)
+
+FRAMES = "faceline_frames_total"
+LATENCY = "faceline_capture_to_publish_seconds"
+REFUSED = 'outcome!~"processed|late|covered|shed"'
+BUDGET = grouped("min", f"{series('faceline_latency_budget_seconds')} > 0")
+LAG = grouped("max", series("faceline_consumer_lag_records"), "partition")
+# A worker that goes forgets its partitions one scrape after another has them, hence the maximum before the sum.
+LAG_TOTAL = f"sum by (namespace, job) ({LAG})"
+
+NOW = Row(
+    "Now",
+    [
+        number(
+            "Workers",
+            "none",
+            "up: scraped; working: neither waiting for a broker nor draining; spare: without a partition. Up but not "
+            "working: GET /readyz says why. Spare for long: more workers than partitions.",
+            Query(total(series("up")), "up"),
+            Query(total(f"1 - {series('faceline_waiting')}"), "working"),
+            Query(or_zero(grouped("count", f"{series('faceline_partitions_assigned')} == 0")), "spare"),
+            width=6,
+            links=[runbook("FacelineCannotWork")],
+        ),
+        number(
+            "Frames",
+            "suffix:frames/s",
+            "Frames that came through, whatever became of them. 0: nothing is published, or nobody works.",
+            Query(total(rate(FRAMES)), "{{job}}"),
+            links=[drill_down("cameras")],
+        ),
+        number(
+            "Lag in seconds of work",
+            "s",
+            "What waits to be read, at the rate of now. Rising: add workers up to the number of partitions, or set "
+            "service.freshness_seconds.",
+            Query(ratio(LAG_TOTAL, total(rate(FRAMES))), "{{job}}"),
+            limits={2: WARNING, 10: ALARM},
+            empty="no frames",
+            links=[runbook("FacelineFramesFallBehind")],
+        ),
+        number(
+            "Latency budget used",
+            "percentunit",
+            "From capture to publication at the 95th percentile, as a share of service.latency_budget_seconds. Above "
+            "100 %: is lag high too? Then it is load, else a camera's clock.",
+            Query(f"({quantile(0.95, LATENCY)}) / {BUDGET}", "{{job}}"),
+            limits={0.8: WARNING, 1: ALARM},
+            empty="no events",
+            links=[runbook("FacelineLatencyBudgetBroken")],
+        ),
+        number(
+            "Frames refused",
+            "percentunit",
+            "Share of frames that can't be processed, now. Any: read them with 'faceline dlq list', mend the camera.",
+            Query(ratio(or_zero(total(rate(FRAMES, REFUSED))), total(rate(FRAMES))), "{{job}}"),
+            width=3,
+            limits={0.0001: WARNING, 0.01: ALARM},
+            empty="no frames",
+            links=[runbook("FacelineFramesFail")],
+        ),
+        number(
+            "Alerts",
+            "none",
+            "Faceline's alerts that fire for this deployment, as Prometheus has them. 0 as well where the rules aren't "
+            "loaded.",
+            Query(
+                or_zero(grouped("count", f'ALERTS{{alertname=~"Faceline.+", alertstate="firing", {OF_DEPLOYMENT}}}')),
+                "{{job}}",
+            ),
+            width=3,
+            limits={1: ALARM},
+        ),
+    ],
+)
+
+THROUGHPUT = Row(
+    "Throughput and lag",
+    [
+        lines(
+            "Frames by outcome",
+            "suffix:frames/s",
+            "Other than processed, late and covered (seen before a crash), an outcome is why a frame was refused or "
+            "shed: look at the dead letters, or at what was shed.",
+            Query(total(rate(FRAMES), "outcome"), "{{outcome}} · {{job}}"),
+            stacked=True,
+        ),
+        lines(
+            "Frames by worker",
+            "suffix:frames/s",
+            "Who does the work. Uneven for long: partitions are, see who has how many; one at 0 beside others: look at "
+            "its log.",
+            Query(by_worker(rate(FRAMES)), "{{worker}}"),
+            stacked=True,
+        ),
+        lines(
+            "Lag",
+            "suffix:records",
+            "Records that wait to be read. All partitions rise: add workers. One rises: its cameras send more than one "
+            "worker can do, give them other ids or fewer frames.",
+            Query(LAG_TOTAL, "total · {{job}}"),
+            Query(LAG, "partition {{partition}} · {{job}}"),
+            links=[runbook("FacelineFramesFallBehind")],
+        ),
+        lines(
+            "Records of a batch",
+            "suffix:records",
+            "Always service.batch_frames: the worker is behind. Always 1: it waits for frames, and is fine.",
+            Query(mean("faceline_batch_records"), "mean · {{job}}"),
+            Query(quantile(0.95, "faceline_batch_records"), "p95 · {{job}}"),
+        ),
+    ],
+)
+
+LATENCIES = Row(
+    "Latency",
+    [
+        lines(
+            "Capture to publication",
+            "s",
+            "From a frame's capture to its event, against service.latency_budget_seconds (dashed). High while lag is "
+            "low: set that camera's clock. High with lag: add workers, or shed.",
+            Query(quantile(0.5, LATENCY), "p50 · {{job}}"),
+            Query(quantile(0.95, LATENCY), "p95 · {{job}}"),
+            Query(quantile(0.99, LATENCY), "p99 · {{job}}"),
+            Query(BUDGET, "budget · {{job}}", dashed=True),
+            links=[runbook("FacelineLatencyBudgetBroken")],
+        ),
+        lines(
+            "Latency by stage, p95",
+            "s",
+            "Wall time of one call of a stage: decode and track a frame, detect to identify a round of all cameras. "
+            "The stage that grew is where to look.",
+            Query(quantile(0.95, "faceline_stage_seconds", "stage"), "{{stage}} · {{job}}"),
+        ),
+        lines(
+            "Batch: processing and commit",
+            "s",
+            "Processing: about service.commit_interval_seconds is meant; far above: lower service.batch_frames or add "
+            "cores. Commit: high: look at the brokers' request times, or commit less often.",
+            Query(quantile(0.5, "faceline_process_seconds"), "process p50 · {{job}}"),
+            Query(quantile(0.95, "faceline_process_seconds"), "process p95 · {{job}}"),
+            Query(quantile(0.5, "faceline_commit_seconds"), "commit p50 · {{job}}"),
+            Query(quantile(0.95, "faceline_commit_seconds"), "commit p95 · {{job}}"),
+        ),
+        lines(
+            "Commits",
+            "suffix:commits/s",
+            "Batches committed. 0 while lag grows: the worker waits, its log and /readyz say for what.",
+            Query(by_worker(rate("faceline_commits_total")), "{{worker}}"),
+        ),
+    ],
+)
+
+SATURATION = Row(
+    "Saturation",
+    [
+        lines(
+            "Time in stages",
+            "suffix:s/s",
+            "Seconds of work a second, per worker, stacked by stage. Near 1: the loop has no time left, add workers. "
+            "decode runs ahead in threads of its own and may come on top.",
+            Query(
+                per_worker(total(rate("faceline_stage_seconds_sum"), "stage")),
+                "{{stage}} · {{job}}",
+            ),
+            stacked=True,
+        ),
+        lines(
+            "CPU time over wall time, by stage",
+            "percentunit",
+            "Far below 100 %: the cores are taken, raise the CPU limit. On a GPU detect, embed and recognize wait for "
+            "it, which is meant.",
+            Query(
+                ratio(
+                    total(rate("faceline_stage_cpu_seconds_total"), "stage"),
+                    total(rate("faceline_stage_seconds_sum"), "stage"),
+                ),
+                "{{stage}} · {{job}}",
+            ),
+        ),
+        lines(
+            "CPU",
+            "suffix:cores",
+            "Of a worker's process. At its limit while lag rises: raise the limit or add workers.",
+            Query(by_worker(rate("process_cpu_seconds_total")), "{{worker}}"),
+            width=8,
+        ),
+        lines(
+            "Memory",
+            "bytes",
+            "Resident. Flat is well; near the container's limit: raise it, the kernel kills what goes beyond.",
+            Query(by_worker(series("process_resident_memory_bytes")), "{{worker}}"),
+            width=8,
+        ),
+        lines(
+            "In flight",
+            "suffix:records",
+            "Polled and not yet committed or given up. Standing still above 0: the loop hangs, see /livez.",
+            Query(by_worker(series("faceline_in_flight_records")), "{{worker}}"),
+            width=8,
+        ),
+        lines(
+            "Time lost waiting",
+            "percentunit",
+            "Share of time in which a worker couldn't work. For minutes: the brokers are away or refuse; /readyz and "
+            "the log say why.",
+            Query(by_worker(rate("faceline_waiting_seconds_total")), "{{worker}}"),
+            most=1,
+            links=[runbook("FacelineCannotWork")],
+        ),
+        lines(
+            "Since the loop last turned",
+            "s",
+            "As of the scrape. Above service.stall_seconds the process ends itself; tens of seconds: batches take too "
+            "long, lower service.batch_frames.",
+            Query(by_worker(f"time() - {series('faceline_last_step_timestamp_seconds')}"), "{{worker}}"),
+        ),
+    ],
+)
+
+ERRORS = Row(
+    "Errors",
+    [
+        lines(
+            "Dead letters by reason",
+            "suffix:records/s",
+            "Records that can never be processed. Any: read them with 'faceline dlq list', mend the camera. A reason "
+            "shows from its second scrape on.",
+            Query(or_zero(total(rate("faceline_dead_letters_total"), "reason")), "{{reason}} · {{job}}"),
+            width=8,
+            links=[runbook("FacelineDeadLetters")],
+        ),
+        lines(
+            "Batches given up, by reason",
+            "suffix:batches/s",
+            "And done again. fenced: another worker took over, usual in a rebalance; error: look at the log and the "
+            "brokers.",
+            Query(total(rate("faceline_transactions_aborted_total"), "reason"), "{{reason}} · {{job}}"),
+            width=8,
+            links=[runbook("FacelineTransactionsAbort")],
+        ),
+        lines(
+            "Shed",
+            "suffix:items/s",
+            "Work left out to stay fresh: frames, or embeddings of faces. Lasting: add workers, or send fewer frames.",
+            Query(total(rate("faceline_shed_total"), "what"), "{{what}} · {{job}}"),
+            width=8,
+        ),
+    ],
+)
+
+PARTITIONS = Row(
+    "Partitions and state",
+    [
+        lines(
+            "Partitions by worker",
+            "suffix:partitions",
+            "Who owns how many. Their sum is what the topic has, or a worker is missing. 0 for long: it is spare.",
+            Query(by_worker(series("faceline_partitions_assigned")), "{{worker}}"),
+            width=8,
+            stacked=True,
+        ),
+        lines(
+            "Rebalances and restores",
+            "suffix:/min",
+            "Changes of who owns what, and partitions whose state was read back after them or after an abort. Many "
+            "without a roll-out: workers die or poll too late, look for restarts.",
+            Query(f"60 * {total(rate('faceline_rebalances_total'))}", "rebalances · {{job}}"),
+            Query(f"60 * {total(rate('faceline_restores_total'))}", "restores · {{job}}"),
+            width=8,
+            links=[runbook("FacelineRestarts")],
+        ),
+        lines(
+            "Partitions that wait to be restored",
+            "suffix:partitions",
+            "Owned, and their state can't be read yet. Above 0 for long: see 'A partition that can't be restored' in "
+            "docs/kafka.md.",
+            Query(by_worker(series("faceline_partitions_waiting")), "{{worker}}"),
+            width=8,
+        ),
+        lines(
+            "Time to restore a partition",
+            "s",
+            "Over the last half hour. Seconds: the state topic isn't compacted often enough, run 'faceline topics "
+            "check'.",
+            Query(quantile(0.5, "faceline_restore_seconds", window="30m"), "p50 · {{job}}"),
+            Query(quantile(0.95, "faceline_restore_seconds", window="30m"), "p95 · {{job}}"),
+            links=[runbook("FacelineRestoreSlow")],
+        ),
+        lines(
+            "Size of snapshots, p95",
+            "bytes",
+            "camera: one camera's open tracks; partition: the partition's own record. Large: many open tracks on one "
+            "camera.",
+            Query(quantile(0.95, "faceline_snapshot_bytes", "kind"), "{{kind}} · {{job}}"),
+        ),
+    ],
+)
+
+VERSIONS = Row(
+    "What runs",
+    [
+        rows(
+            "Workers by version",
+            "One line a worker. Two versions outside a roll-out: it is stuck. at_least_once: subscribers must drop "
+            "duplicates by event id. Up for less than the others: it was restarted, its log says why.",
+            [
+                Column("worker", "Worker"),
+                Column("version", "Version"),
+                Column("python", "Python"),
+                Column("mode", "Delivery"),
+                Column("Value #B", "Up for", "s"),
+                Column("Value #C", "Partitions"),
+                Column("Value #D", "Memory", "bytes"),
+                Column("job", "Deployment"),
+            ],
+            by_worker(
+                f"{series('faceline_build_info')} * on (namespace, job, pod, instance) group_left (mode) "
+                f"{series('faceline_delivery_info')}",
+                "version",
+                "python",
+                "mode",
+            ),
+            by_worker(f"time() - {series('process_start_time_seconds')}"),
+            by_worker(series("faceline_partitions_assigned")),
+            by_worker(series("process_resident_memory_bytes")),
+            sort=("Worker", False),
+            links=[runbook("FacelineRestarts")],
+        ),
+        rows(
+            "Models and what computes them",
+            "By the first digits of the model's digest. Two digests, engines or precisions of one model outside a "
+            "roll-out: workers disagree on what a face is.",
+            [
+                Column("model", "Model"),
+                Column("digest", "Digest"),
+                Column("engine", "Engine"),
+                Column("precision", "Precision"),
+                Column("Value", "Workers"),
+                Column("job", "Deployment"),
+            ],
+            grouped("count", series("faceline_model_info"), "model", "digest", "engine", "precision"),
+            sort=("Model", False),
+            links=[runbook("FacelineModelsDiffer")],
+        ),
+        number(
+            "Engines loaded at start",
+            "none",
+            "hit: found compiled; built: compiled here, the log has the reason. 0 of both: ONNX Runtime compiles "
+            "nothing. built at every start: engine.cache_dir isn't kept, or run 'faceline compile' beforehand.",
+            Query(total(series("faceline_engine_cache_total"), "result"), "{{result}}"),
+            width=12,
+        ),
+        number(
+            "Workers that refuse to serve",
+            "none",
+            "Their engine doesn't compute what the reference does. Any: run 'faceline compile --force', see 'faceline "
+            "compare'.",
+            Query(or_zero(grouped("count", series("faceline_engine_parity_failed"))), "{{job}}"),
+            width=12,
+            limits={1: ALARM},
+            links=[runbook("FacelineEngineParityFailed")],
+        ),
+    ],
+)
+
+BOARD = Board(
+    "operations",
+    "Faceline / Operations",
+    "Is it keeping up, within its latency budget, without losses? Where does it stand if not?",
+    [NOW, THROUGHPUT, LATENCIES, SATURATION, ERRORS, PARTITIONS, VERSIONS],
+)
