@@ -243,7 +243,7 @@ ERRORS = Row(
             "suffix:records/s",
             "Records that can never be processed. Any: read them with 'faceline dlq list', mend the camera. A reason "
             "shows from its second scrape on.",
-            Query(or_zero(total(rate("faceline_dead_letters_total"), "reason")), "{{reason}} · {{job}}"),
+            Query(or_zero(total(rate("faceline_dead_letters_total"), "reason"), "reason"), "{{reason}} · {{job}}"),
             width=8,
             links=[runbook("FacelineDeadLetters")],
         ),

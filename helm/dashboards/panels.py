@@ -97,6 +97,7 @@ def rows(title: str, description: str, columns: Sequence[Column], *expressions: 
     ``sort``: by which heading, and whether descending. ``cell_links``: addresses by heading.
     """
     panel = table.Panel().unit("none").thresholds(_thresholds(None)).no_value("no data")
+    panel = panel.align(looks.FieldTextAlignment.AUTO)
     for letter, query in _lettered([Query(expression, "") for expression in expressions]):
         panel = panel.with_target(_target(letter, query).instant().format(PromQueryFormat.TABLE))
     panel = panel.with_transformation(DataTransformerConfig("merge", options={}))

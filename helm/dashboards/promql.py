@@ -62,9 +62,15 @@ def ratio(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
-def or_zero(expression: str) -> str:
-    """0 for a deployment that has workers and no such series: a counter by reason exists from its first count on."""
-    return f"({expression} or 0 * {WORKERS})"
+def or_zero(expression: str, label: str | None = None) -> str:
+    """0 for a deployment that has workers and no such series: a counter by reason exists from its first count on.
+
+    Where series differ by ``label``, that zero has ``none`` there.
+    """
+    zero = f"0 * {WORKERS}"
+    if label:
+        zero = f'label_replace({zero}, "{label}", "none", "", "")'
+    return f"({expression} or on (namespace, job) {zero})"
 
 
 def per_worker(expression: str) -> str:

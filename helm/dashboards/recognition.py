@@ -159,7 +159,7 @@ FRAMES = Row(
             "suffix:/min",
             "replaced_time, malformed_time, new_epoch: set that camera's clock; faces_over_limit: raise "
             "detect.max_faces or accept it; track_split: two people passed for one. Embeddings are told beside.",
-            Query(f"60 * {or_zero(total(rate(NOTES, OTHER_NOTES), 'note'))}", "{{note}} · {{job}}"),
+            Query(f"60 * {or_zero(total(rate(NOTES, OTHER_NOTES), 'note'), 'note')}", "{{note}} · {{job}}"),
         ),
     ],
 )
