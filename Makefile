@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 
 .PHONY: help install install-demo demo check test test-fast bench int8 precision broker chaos throughput soak \
-	gpu-check schemas lock clean
+	gpu-check schemas dashboards pictures lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -83,6 +83,13 @@ gpu-check: install  ## on a GPU host: compile, contract, parity, speed; write be
 
 schemas: install  ## write schemas/ from the models
 	$(BIN)/faceline schemas --out schemas
+
+dashboards: install  ## write Grafana's dashboards, helm/faceline/dashboards/, from helm/dashboards/
+	$(BIN)/python -m helm.dashboards
+
+pictures: install  ## run a small site for eleven minutes, plot its dashboards into docs/images/
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.deploy.pictures
 
 lock: $(BIN)/uv  ## resolve the locks anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
