@@ -9,7 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter, thread_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +22,8 @@ from prometheus_client import (
 )
 
 from worker import __version__
+from worker.errors import Refusal
+from worker.messages import Kind, Status
 
 if TYPE_CHECKING:
     from worker.engines.choice import Computing
@@ -97,6 +99,7 @@ class _Work:
         )
         for what in ("frames", "embeddings"):
             self.shed.labels(what)
+        self._begin_at_zero()
         self.publish = Histogram(
             "faceline_capture_to_publish_seconds",
             "From a frame's capture to the publication of its event; 0 where the camera's clock runs ahead. "
@@ -112,6 +115,17 @@ class _Work:
             registry=registry,
         )
         self._named_cameras: set[str] = set()
+
+    def _begin_at_zero(self) -> None:
+        """Prometheus sees no growth in a series' first sample: what begins at 1 would never have been counted."""
+        for reason in get_args(Refusal):
+            self.dead_letters.labels(reason)
+        for outcome in ("processed", "late", "covered", SHED, *get_args(Refusal)):
+            self.frames.labels(outcome)
+        for kind in get_args(Kind):
+            self.events.labels(kind)
+        for status in get_args(Status):
+            self.identities.labels(status)
 
     def observe(self, step: "Step") -> None:
         """Add what one committed step came to."""
