@@ -31,7 +31,7 @@ NOW = Row(
     [
         number(
             "Cameras that send",
-            "suffix:cameras",
+            "none",
             "Those with a frame in the last two minutes. The first 100 that a worker sees are told apart, the rest "
             "are one, called other.",
             Query(or_zero(grouped("count", _seen(SILENT))), "{{job}}"),
@@ -39,7 +39,7 @@ NOW = Row(
         ),
         number(
             "Cameras that fell silent",
-            "suffix:cameras",
+            "none",
             "They sent in this time range, and nothing for two minutes. Any: the table says which; look at the camera, "
             "its network and its publisher.",
             Query(or_zero(grouped("count", f"({_seen(RANGE)}) unless ({_seen(SILENT)})")), "{{job}}"),
@@ -107,6 +107,7 @@ EACH = Row(
             "Who reads this camera. Another worker's colour: its partition moved. Both at once: never, or two "
             "deployments read the same topic under one name.",
             Query(by_worker(rate(FRAMES, ONE)), "{{worker}}"),
+            height=6,
             stacked=True,
         ),
         number(
@@ -120,6 +121,7 @@ EACH = Row(
                 "{{job}}",
             ),
             width=6,
+            height=6,
             limits={0: ALARM, 0.95: WARNING, 0.995: "green"},
             empty="silent",
         ),
@@ -129,6 +131,7 @@ EACH = Row(
             "Since its count last moved, to half a minute.",
             Query(_silence(ONE), "{{job}}"),
             width=6,
+            height=6,
             limits={60: WARNING, 120: ALARM},
             empty="silent",
         ),

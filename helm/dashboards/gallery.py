@@ -7,7 +7,9 @@ from helm.dashboards.promql import RANGE, SLOW, by_worker, grouped, increase, qu
 PEOPLE = series("faceline_gallery_people")
 BEHIND = series("faceline_gallery_behind_seconds")
 PASSED_OVER = series("faceline_gallery_passed_over_records")
-BY_VERSION = grouped("count", series("faceline_gallery_info"), "version")
+HAS_READ = 'version!=""'
+"""A worker that has just begun has no version yet."""
+BY_VERSION = grouped("count", series("faceline_gallery_info", HAS_READ), "version")
 ERASURE = "faceline_erasure_seconds"
 
 NOW = Row(
@@ -15,14 +17,14 @@ NOW = Row(
     [
         number(
             "People",
-            "suffix:people",
+            "none",
             "Who may be matched now. 0: nobody enrolled, or no consent for gallery.purpose; run 'faceline people'.",
             Query(grouped("max", PEOPLE), "{{job}}"),
             limits={0: WARNING, 1: "green"},
         ),
         number(
             "Versions in force",
-            "suffix:versions",
+            "none",
             "Among all workers. 2 for seconds after an enrolment; for longer: a worker is behind, or reads with other "
             "keys, another purpose or another tenant.",
             Query(grouped("count", BY_VERSION), "{{job}}"),
@@ -40,7 +42,7 @@ NOW = Row(
         ),
         number(
             "Records passed over",
-            "suffix:records",
+            "none",
             "On the gallery's topic, that a worker couldn't read. Any: the log says which and why; a key is missing, "
             "or something else writes there.",
             Query(grouped("max", PASSED_OVER), "{{job}}"),
@@ -48,7 +50,7 @@ NOW = Row(
         ),
         number(
             "Erasures",
-            "suffix:erasures",
+            "none",
             "In this time range, as the worker saw them that saw most.",
             Query(grouped("max", increase(f"{ERASURE}_count")), "{{job}}"),
         ),
@@ -70,7 +72,7 @@ WORKERS = Row(
         lines(
             "People by worker",
             "suffix:people",
-            "Lines that part for longer than seconds: workers disagree on who may be matched.",
+            "Lines that part for longer than seconds: workers disagree on who may be matched. 0 just after a start.",
             Query(by_worker(PEOPLE), "{{worker}}"),
         ),
         lines(
@@ -114,7 +116,7 @@ WORKERS = Row(
                 Column("Value #C", "Behind", "s", {1: WARNING, 60: ALARM}),
                 Column("job", "Deployment"),
             ],
-            by_worker(series("faceline_gallery_info"), "version"),
+            by_worker(series("faceline_gallery_info", HAS_READ), "version"),
             by_worker(PEOPLE),
             by_worker(BEHIND),
             sort=("Worker", False),

@@ -17,6 +17,7 @@ from helm.dashboards.promql import (
 )
 
 FRAMES = "faceline_frames_total"
+REASON = "{{reason}} · {{job}}"
 LATENCY = "faceline_capture_to_publish_seconds"
 REFUSED = 'outcome!~"processed|late|covered|shed"'
 BUDGET = grouped("min", f"{series('faceline_latency_budget_seconds')} > 0")
@@ -98,7 +99,7 @@ THROUGHPUT = Row(
             "suffix:frames/s",
             "Other than processed, late and covered (seen before a crash), an outcome is why a frame was refused or "
             "shed: look at the dead letters, or at what was shed.",
-            Query(total(rate(FRAMES), "outcome"), "{{outcome}} · {{job}}"),
+            Query(or_zero(f"{total(rate(FRAMES), 'outcome')} > 0", "outcome"), "{{outcome}} · {{job}}"),
             stacked=True,
         ),
         lines(
@@ -229,8 +230,8 @@ SATURATION = Row(
             "Since the loop last turned",
             "s",
             "As of the scrape. Above service.stall_seconds the process ends itself; tens of seconds: batches take too "
-            "long, lower service.batch_frames.",
-            Query(by_worker(f"time() - {series('faceline_last_step_timestamp_seconds')}"), "{{worker}}"),
+            "long, lower service.batch_frames. A worker that has just begun isn't here yet.",
+            Query(by_worker(f"time() - ({series('faceline_last_step_timestamp_seconds')} > 0)"), "{{worker}}"),
         ),
     ],
 )
@@ -241,9 +242,8 @@ ERRORS = Row(
         lines(
             "Dead letters by reason",
             "suffix:records/s",
-            "Records that can never be processed. Any: read them with 'faceline dlq list', mend the camera. A reason "
-            "shows from its second scrape on.",
-            Query(or_zero(total(rate("faceline_dead_letters_total"), "reason"), "reason"), "{{reason}} · {{job}}"),
+            "Records that can never be processed. Any: read them with 'faceline dlq list', mend the camera.",
+            Query(or_zero(f"{total(rate('faceline_dead_letters_total'), 'reason')} > 0", "reason"), REASON),
             width=8,
             links=[runbook("FacelineDeadLetters")],
         ),
@@ -252,7 +252,7 @@ ERRORS = Row(
             "suffix:batches/s",
             "And done again. fenced: another worker took over, usual in a rebalance; error: look at the log and the "
             "brokers.",
-            Query(total(rate("faceline_transactions_aborted_total"), "reason"), "{{reason}} · {{job}}"),
+            Query(total(rate("faceline_transactions_aborted_total"), "reason"), REASON),
             width=8,
             links=[runbook("FacelineTransactionsAbort")],
         ),

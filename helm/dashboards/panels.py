@@ -50,9 +50,9 @@ class Column:
     limits: Limits | None = None
 
 
-def lines(title: str, unit: str, description: str, *queries: Query, width: int = 12, stacked: bool = False,
-          most: float | None = None, limits: Limits | None = None, links: Sequence[dashboard.DashboardLink] = ()
-          ) -> timeseries.Panel:  # fmt: skip
+def lines(title: str, unit: str, description: str, *queries: Query, width: int = 12, height: int = 8,
+          stacked: bool = False, most: float | None = None, limits: Limits | None = None,
+          links: Sequence[dashboard.DashboardLink] = ()) -> timeseries.Panel:  # fmt: skip
     """Values over time, from 0 up. ``limits`` are drawn as lines."""
     panel = timeseries.Panel().unit(unit).min(0).line_width(1).fill_opacity(30 if stacked else 8)
     panel = panel.show_points(looks.VisibilityMode.NEVER).span_nulls(False).thresholds(_thresholds(limits))
@@ -74,11 +74,12 @@ def lines(title: str, unit: str, description: str, *queries: Query, width: int =
                 DynamicConfigValue("custom.fillOpacity", 0),
                 DynamicConfigValue("color", {"mode": "fixed", "fixedColor": ALARM}),
             ])  # fmt: skip
-    return _framed(panel, title, description, width, 8, links)
+    return _framed(panel, title, description, width, height, links)
 
 
-def number(title: str, unit: str, description: str, *queries: Query, width: int = 4, limits: Limits | None = None,
-           empty: str = "no data", links: Sequence[dashboard.DashboardLink] = ()) -> stat.Panel:  # fmt: skip
+def number(title: str, unit: str, description: str, *queries: Query, width: int = 4, height: int = 4,
+           limits: Limits | None = None, empty: str = "no data",
+           links: Sequence[dashboard.DashboardLink] = ()) -> stat.Panel:  # fmt: skip
     """What holds at the end of the time range; ``empty`` is what stands there where there is nothing to tell."""
     panel = stat.Panel().unit(unit).thresholds(_thresholds(limits)).no_value(empty)
     panel = panel.color_mode(looks.BigValueColorMode.VALUE).graph_mode(looks.BigValueGraphMode.NONE)
@@ -86,7 +87,7 @@ def number(title: str, unit: str, description: str, *queries: Query, width: int 
     panel = panel.text_mode(looks.BigValueTextMode.AUTO)
     for letter, query in _lettered(queries):
         panel = panel.with_target(_target(letter, query).instant())
-    return _framed(panel, title, description, width, 4, links)
+    return _framed(panel, title, description, width, height, links)
 
 
 def rows(title: str, description: str, columns: Sequence[Column], *expressions: str, width: int = 12, height: int = 8,

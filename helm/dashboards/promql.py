@@ -63,7 +63,7 @@ def ratio(part: str, whole: str) -> str:
 
 
 def or_zero(expression: str, label: str | None = None) -> str:
-    """0 for a deployment that has workers and no such series: a counter by reason exists from its first count on.
+    """0 for a deployment that has workers and no such series, since nothing of the kind has happened.
 
     Where series differ by ``label``, that zero has ``none`` there.
     """

@@ -40,13 +40,13 @@ NOW = Row(
     [
         number(
             "Tracks open",
-            "suffix:tracks",
+            "none",
             "Faces being followed now. Far above the people in view: raise detect.min_score.",
             Query(total(series("faceline_tracks_open")), "{{job}}"),
         ),
         number(
             "Tracks departed",
-            "suffix:tracks",
+            "none",
             "Visits that ended. 0 while frames come: nobody is in view, or the cameras look elsewhere.",
             Query(total(increase(IDENTITIES)), "{{job}}"),
         ),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.dates import DateFormatter
+from matplotlib.dates import DateFormatter, MinuteLocator
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tests.deploy.grafana import named, targets
@@ -93,8 +93,8 @@ def _frame(axes: Axes, defaults: Mapping[str, Any]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit in ("suffix:partitions", "suffix:people")))
     short = unit if unit in ("s", "percentunit", "bytes") else "none"
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text_of(value, short)))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
+    axes.xaxis.set_major_locator(MinuteLocator(interval=2))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     axes.tick_params(labelsize=6.5, colors=GREY, length=0, pad=2)
     axes.grid(color=FAINT, lw=0.6)
     axes.set_axisbelow(True)
@@ -105,15 +105,15 @@ def _frame(axes: Axes, defaults: Mapping[str, Any]) -> None:
 
 
 def _names(axes: Axes, last: Sequence[tuple[str, float, bool]], unit: str) -> None:
-    shown = last[:MOST_NAMES]
-    longest = max((len(name) for name, _, _ in shown), default=1)
-    columns = min(len(shown), max(1, int(axes.bbox.width / (4.1 * (longest + 12)))), 4) or 1
-    for place, (name, value, dashed) in enumerate(shown):
+    shown = [(f"{name}   {text_of(value, unit)}", dashed) for name, value, dashed in last[:MOST_NAMES]]
+    longest = max((len(text) for text, _ in shown), default=1)
+    columns = max(1, min(len(shown), int((axes.bbox.width + 10) / (5.3 * longest + 18)), 4))
+    for place, (text, dashed) in enumerate(shown):
         row, column = divmod(place, columns)
         colour = THRESHOLDS["red"] if dashed else _colour(place)
-        x, y = column / columns, -0.2 - 0.1 * row
+        x, y = column / columns, -(24 + 11 * row) / axes.bbox.height
         axes.text(x, y, "▬ ", color=colour, fontsize=7, transform=axes.transAxes, va="center")
-        axes.text(x + 11 / axes.bbox.width, y, f"{name}   {text_of(value, unit)}", fontsize=6.8, color="#24292e",
+        axes.text(x + 11 / axes.bbox.width, y, text, fontsize=6.8, color="#24292e",
                   transform=axes.transAxes, va="center")  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from worker.transport.log import Message
 from worker.transport.writing import TopicWriter
 from worker.types import MICROSECONDS
 
-FPS = 2.0
+FPS = 1.5
 PARTITIONS = 4
 SCRAPE_SECONDS = 5
 WARM_UP_SECONDS = 40

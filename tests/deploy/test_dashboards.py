@@ -203,7 +203,7 @@ BY_HAND = [
         "recognition",
         "Events by kind",
         {f"{kind} · {SHOP}": rate for kind, rate in
-         {"appeared": 4, "confirmed": 4, "present": 4, "departed": 8, "revised": 0.5}.items()},
+         {"appeared": 4, "confirmed": 4, "present": 4, "departed": 8, "revised": 0.5, "tentative": 0}.items()},
     ),
     ("compose", "recognition", "Frame notes", {f"none · {COMPOSE}": 0}),
     ("shop", "cameras", "Cameras that send", {SHOP: 2}),
