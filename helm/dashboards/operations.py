@@ -146,8 +146,8 @@ LATENCIES = Row(
         lines(
             "Latency by stage, p95",
             "s",
-            "Wall time of one call of a stage: decode and track a frame, detect to identify a round of all cameras. "
-            "The stage that grew is where to look.",
+            "Wall time of one call: decode and track take one frame, detect those of one size, the others a round of "
+            "one frame a camera. The stage that grew is where to look.",
             Query(quantile(0.95, "faceline_stage_seconds", "stage"), "{{stage}} · {{job}}"),
         ),
         lines(
@@ -176,7 +176,7 @@ SATURATION = Row(
             "Time in stages",
             "suffix:s/s",
             "Seconds of work a second, per worker, stacked by stage. Near 1: the loop has no time left, add workers. "
-            "decode runs ahead in threads of its own and may come on top.",
+            "What is left of 1 went into polls, commits and waiting.",
             Query(
                 per_worker(total(rate("faceline_stage_seconds_sum"), "stage")),
                 "{{stage}} · {{job}}",

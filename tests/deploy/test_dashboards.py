@@ -31,6 +31,7 @@ from tests.deploy.grafana import (
 )
 from tests.deploy.made_series import END, ODD, START
 from tests.deploy.prometheus_server import BadQuery, Server, load
+from tests.deploy.tools import ROOT
 
 UNITS = {value for name, value in vars(units).items() if isinstance(value, str) and not name.startswith("__")}
 EVERYWHERE = {"namespace": [".*"], "pod": [".*"], "instance": [".*"], "camera": [".*"]}
@@ -313,6 +314,14 @@ def test_what_prometheus_refuses_is_told(made: Server) -> None:
     """An expression that is none fails these tests."""
     with pytest.raises(BadQuery, match="parse error"):
         made.query("sum by (job (up)", END)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_handbook_shows_a_picture(name: str) -> None:
+    """Of each dashboard, small enough for a page."""
+    picture = ROOT / "docs" / "images" / f"dashboard-{name}.png"
+    assert f"(images/{picture.name})" in (ROOT / "docs" / "dashboards.md").read_text()
+    assert 10_000 < picture.stat().st_size < 150_000
 
 
 def test_cameras_have_a_row_each() -> None:
