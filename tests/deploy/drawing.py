@@ -1,12 +1,13 @@
 """Panels drawn with matplotlib: lines, numbers, tables, in the colours of their thresholds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, MinuteLocator
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocator
 
 from tests.deploy.grafana import named, targets
 from tests.deploy.prometheus_server import Answer
@@ -90,7 +91,7 @@ def _frame(axes: Axes, defaults: Mapping[str, Any]) -> None:
     axes.set_ylim(bottom=0, top=1.02 if defaults.get("max") == 1 else None)
     if axes.get_ylim()[1] <= 0.06 and unit != "s":  # all zeros: no ticks of a millionth
         axes.set_ylim(0, 1)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit in ("suffix:partitions", "suffix:people")))
+    axes.yaxis.set_major_locator(_ticks(axes.get_ylim()[1], unit))
     short = unit if unit in ("s", "percentunit", "bytes") else "none"
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text_of(value, short)))
     axes.xaxis.set_major_locator(MinuteLocator(interval=2))
@@ -104,17 +105,30 @@ def _frame(axes: Axes, defaults: Mapping[str, Any]) -> None:
         axes.text(0, 1.02, unit.removeprefix("suffix:"), transform=axes.transAxes, fontsize=6.5, color=GREY)
 
 
+def _ticks(top: float, unit: str) -> Locator:
+    """Round values in the unit that people read."""
+    if unit == "bytes":
+        return MultipleLocator(2.0 ** math.ceil(math.log2(max(top, 8) / 4)))
+    if unit == "s" and top > 120:
+        return MultipleLocator(60 * math.ceil(top / 240))
+    return MaxNLocator(4, integer=unit in ("suffix:partitions", "suffix:people", "suffix:workers", "suffix:tracks"))
+
+
 def _names(axes: Axes, last: Sequence[tuple[str, float, bool]], unit: str) -> None:
+    """Below, each with its last value; the plot makes room for as many lines as they take."""
     shown = [(f"{name}   {text_of(value, unit)}", dashed) for name, value, dashed in last[:MOST_NAMES]]
     longest = max((len(text) for text, _ in shown), default=1)
     columns = max(1, min(len(shown), int((axes.bbox.width + 10) / (5.3 * longest + 18)), 4))
+    left, bottom, width, height = axes.get_position().bounds
+    room = 11 * (max(0, len(shown) - 1) // columns) / axes.figure.bbox.height
+    axes.set_position((left, bottom + room, width, height - room))
     for place, (text, dashed) in enumerate(shown):
         row, column = divmod(place, columns)
         colour = THRESHOLDS["red"] if dashed else _colour(place)
         x, y = column / columns, -(24 + 11 * row) / axes.bbox.height
         axes.text(x, y, "▬ ", color=colour, fontsize=7, transform=axes.transAxes, va="center")
-        axes.text(x + 11 / axes.bbox.width, y, text, fontsize=6.8, color="#24292e",
-                  transform=axes.transAxes, va="center")  # fmt: skip
+        axes.text(x + 11 / axes.bbox.width, y, text, fontsize=6.8, color="#24292e", transform=axes.transAxes,
+                  va="center")  # fmt: skip
 
 
 def _number(axes: Axes, panel: Mapping[str, Any], answers: Sequence[Answer]) -> None:

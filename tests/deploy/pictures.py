@@ -95,8 +95,7 @@ class Page:
             (left + 12) / WIDTH, 1 - (top + 15) / height, panel["title"], fontsize=8, weight="bold", va="center"
         )
         answers = [self._answer(target.expression, target.instant, chosen) for target in targets(panel)]
-        rows = sum(map(len, answers))
-        above, under, beside = (34, 48 + (18 if rows > 4 else 0), 54) if panel["type"] == "timeseries" else (26, 8, 14)
+        above, under, beside = (34, 42, 54) if panel["type"] == "timeseries" else (26, 8, 14)
         axes = figure.add_axes((
             (left + beside) / WIDTH, 1 - (top + tall - under) / height,
             (width - beside - 16) / WIDTH, (tall - above - under) / height,
