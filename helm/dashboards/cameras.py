@@ -92,7 +92,7 @@ ALL_CAMERAS = Row(
             total(rate(FRAMES, window=SILENT), "camera"),
             total(increase(FRAMES), "camera"),
             sort=("Silent for", True),
-            cell_links={"Camera": f"/d/{uid('cameras')}?{HERE}&var-camera=${{__value.text:percentencode}}"},
+            cell_links={"Camera": f"/d/{uid('cameras')}?{HERE}&var-camera=${{__value.text}}"},
             links=[runbook("FacelineCameraSilent")],
         ),
     ],
