@@ -2,7 +2,18 @@
 
 from helm.dashboards.board import Board, Row, anything, choice
 from helm.dashboards.panels import ALARM, HERE, WARNING, Column, Query, drill_down, lines, number, rows, runbook, uid
-from helm.dashboards.promql import OF_DEPLOYMENT, RANGE, by_worker, grouped, increase, or_zero, rate, series, total
+from helm.dashboards.promql import (
+    OF_DEPLOYMENT,
+    RANGE,
+    by_worker,
+    grouped,
+    increase,
+    or_zero,
+    rate,
+    series,
+    total,
+    whole,
+)
 
 FRAMES = "faceline_camera_frames_total"
 ONE = 'camera=~"$camera"'
@@ -90,7 +101,7 @@ ALL_CAMERAS = Row(
             ],
             _silence(),
             total(rate(FRAMES, window=SILENT), "camera"),
-            total(increase(FRAMES), "camera"),
+            whole(total(increase(FRAMES), "camera")),
             sort=("Silent for", True),
             cell_links={"Camera": f"/d/{uid('cameras')}?{HERE}&var-camera=${{__value.text}}"},
             links=[runbook("FacelineCameraSilent")],
@@ -114,7 +125,7 @@ EACH = Row(
             "Sending time of $camera",
             "percentunit",
             "Share of the time range in which it sent at least a frame each half minute. Below 100 %: its network or "
-            "its power comes and goes.",
+            "its power comes and goes, or a takeover took longer.",
             Query(
                 f"count_over_time(({_moved(ONE)})[{RANGE}:{STEP}]) / "
                 f"count_over_time({total(series(FRAMES, ONE) + f' offset {STEP}', 'camera')}[{RANGE}:{STEP}])",

@@ -2,7 +2,7 @@
 
 from helm.dashboards.board import Board, Row
 from helm.dashboards.panels import ALARM, WARNING, Column, Query, lines, number, rows, runbook
-from helm.dashboards.promql import RANGE, SLOW, by_worker, grouped, increase, quantile, series
+from helm.dashboards.promql import RANGE, SLOW, by_worker, grouped, increase, quantile, series, whole
 
 PEOPLE = series("faceline_gallery_people")
 BEHIND = series("faceline_gallery_behind_seconds")
@@ -52,7 +52,7 @@ NOW = Row(
             "Erasures",
             "none",
             "In this time range, as the worker saw them that saw most.",
-            Query(grouped("max", increase(f"{ERASURE}_count")), "{{job}}"),
+            Query(whole(grouped("max", increase(f"{ERASURE}_count"))), "{{job}}"),
         ),
         number(
             "Erasure in force, p95",

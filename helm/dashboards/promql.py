@@ -29,6 +29,11 @@ def increase(name: str, matchers: str = "", window: str = RANGE) -> str:
     return f"increase({series(name, matchers)}[{window}])"
 
 
+def whole(expression: str) -> str:
+    """A count over a window as people count: Prometheus extrapolates to the window's edges."""
+    return f"round({expression})"
+
+
 def grouped(function: str, expression: str, *labels: str) -> str:
     """An aggregation that keeps deployments apart, and ``labels``."""
     return f"{function} by ({', '.join((*DEPLOYMENT, *labels))}) ({expression})"

@@ -13,6 +13,7 @@ from helm.dashboards.promql import (
     ratio,
     series,
     total,
+    whole,
 )
 
 IDENTITIES = "faceline_identities_total"
@@ -48,7 +49,7 @@ NOW = Row(
             "Tracks departed",
             "none",
             "Visits that ended. 0 while frames come: nobody is in view, or the cameras look elsewhere.",
-            Query(total(increase(IDENTITIES)), "{{job}}"),
+            Query(whole(total(increase(IDENTITIES))), "{{job}}"),
         ),
         number(
             "Known",

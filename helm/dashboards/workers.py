@@ -4,6 +4,8 @@ from helm.dashboards.board import Row
 from helm.dashboards.panels import ALARM, Column, Query, lines, number, rows, runbook
 from helm.dashboards.promql import by_worker, grouped, or_zero, per_worker, quantile, rate, ratio, series, total
 
+LAST_STEP = series("faceline_last_step_timestamp_seconds")
+
 SATURATION = Row(
     "Saturation",
     [
@@ -66,7 +68,7 @@ SATURATION = Row(
             "s",
             "As of the scrape. Above service.stall_seconds the process ends itself; tens of seconds: batches take too "
             "long, lower service.batch_frames. A worker that has just begun isn't here yet.",
-            Query(by_worker(f"time() - ({series('faceline_last_step_timestamp_seconds')} > 0)"), "{{worker}}"),
+            Query(by_worker(f"timestamp({LAST_STEP}) - ({LAST_STEP} > 0)"), "{{worker}}"),
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -68,17 +69,29 @@ def _lines(axes: Axes, panel: Mapping[str, Any], answers: Sequence[Answer], mark
 
 
 def _series(panel: Mapping[str, Any], answers: Sequence[Answer]) -> list[tuple[str, str, Points]]:
-    found = []
-    for target, letter, answer in zip(targets(panel), "ABCDEF", answers, strict=False):
-        for each in sorted(answer, key=lambda one: named(target.legend, one["metric"])):
-            points = [(datetime.fromtimestamp(at, UTC), float(value)) for at, value in each["values"]]
-            found.append((letter, named(target.legend, each["metric"]), points))
-    return found
+    found = [
+        (letter, named(target.legend, each["metric"]), _points(each["values"]))
+        for target, letter, answer in zip(targets(panel), "ABCDEF", answers, strict=False)
+        for each in answer
+    ]
+    return sorted(found, key=lambda one: one[:2])
+
+
+def _points(values: Sequence[tuple[float, str]]) -> Points:
+    """With a gap where a value is missing."""
+    step = min((after[0] - before[0] for before, after in pairwise(values)), default=0.0)
+    points: Points = []
+    for at, value in values:
+        if points and at - points[-1][0].timestamp() > 1.5 * step:
+            points.append((datetime.fromtimestamp(at - step, UTC), math.nan))
+        points.append((datetime.fromtimestamp(at, UTC), float(value)))
+    return points
 
 
 def _stack(axes: Axes, drawn: Sequence[tuple[str, str, Points]]) -> None:
     times = sorted({at for _, _, points in drawn for at, _ in points})
-    heights = [[dict(points).get(at, 0.0) for at in times] for _, _, points in drawn]
+    by_time = [{at: 0.0 if math.isnan(value) else value for at, value in points} for _, _, points in drawn]
+    heights = [[values.get(at, 0.0) for at in times] for values in by_time]
     axes.stackplot(times, heights, colors=[_colour(place) for place in range(len(drawn))], alpha=0.55, lw=0)
 
 

@@ -29,7 +29,7 @@ WIDTH, COLUMNS, UNIT, HEAD = 1240, 24, 27, 52  # pixels; a panel's height is cou
 DPI = 100
 PADDING = 4
 CAPTION = "The panels' queries on a real Prometheus, plotted by our own code: not Grafana's rendering."
-COLOURS = 96
+COLOURS = 72
 
 
 class Page:
