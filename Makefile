@@ -87,7 +87,7 @@ schemas: install  ## write schemas/ from the models
 dashboards: install  ## write Grafana's dashboards, helm/faceline/dashboards/, from helm/dashboards/
 	$(BIN)/python -m helm.dashboards
 
-pictures: install  ## run a small site for eleven minutes, plot its dashboards into docs/images/
+pictures: install  ## run a small site for seven minutes, plot its dashboards into docs/images/
 	$(BIN)/faceline models pull
 	$(BIN)/python -m tests.deploy.pictures
 

@@ -1,7 +1,20 @@
 """Cameras: who sends, how fast, who fell silent. Only frames are counted by camera, so it is all from one metric."""
 
 from helm.dashboards.board import Board, Row, anything, choice
-from helm.dashboards.panels import ALARM, HERE, WARNING, Column, Query, drill_down, lines, number, rows, runbook, uid
+from helm.dashboards.panels import (
+    ALARM,
+    GOOD,
+    HERE,
+    WARNING,
+    Column,
+    Query,
+    drill_down,
+    lines,
+    number,
+    rows,
+    runbook,
+    uid,
+)
 from helm.dashboards.promql import (
     OF_DEPLOYMENT,
     RANGE,
@@ -61,9 +74,11 @@ NOW = Row(
         number(
             "Slowest camera",
             "suffix:frames/s",
-            "Of those that send. Far below the others: its network, or its publisher's --fps.",
+            "Of those that send. Far below the others: its network, or its publisher's --fps. Frames further apart "
+            "than track.probation_seconds, so below 2 as shipped: nobody is followed there.",
             Query(grouped("min", f"{total(rate(FRAMES, window=SILENT), 'camera')} > 0"), "{{job}}"),
             width=6,
+            limits={0: WARNING, 2: GOOD},
             empty="no frames",
         ),
         number(
@@ -133,7 +148,7 @@ EACH = Row(
             ),
             width=6,
             height=6,
-            limits={0: ALARM, 0.95: WARNING, 0.995: "green"},
+            limits={0: ALARM, 0.95: WARNING, 0.995: GOOD},
             empty="silent",
         ),
         number(

@@ -1,7 +1,7 @@
 """The gallery: who may be matched, whether all workers agree, and how soon an erasure is in force."""
 
 from helm.dashboards.board import Board, Row
-from helm.dashboards.panels import ALARM, WARNING, Column, Query, lines, number, rows, runbook
+from helm.dashboards.panels import ALARM, GOOD, WARNING, Column, Query, lines, number, rows, runbook
 from helm.dashboards.promql import RANGE, SLOW, by_worker, grouped, increase, quantile, series, whole
 
 PEOPLE = series("faceline_gallery_people")
@@ -20,7 +20,7 @@ NOW = Row(
             "none",
             "Who may be matched now. 0: nobody enrolled, or no consent for gallery.purpose; run 'faceline people'.",
             Query(grouped("max", PEOPLE), "{{job}}"),
-            limits={0: WARNING, 1: "green"},
+            limits={0: WARNING, 1: GOOD},
         ),
         number(
             "Versions in force",

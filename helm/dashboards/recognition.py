@@ -118,8 +118,8 @@ IDENTITY = Row(
         lines(
             "Events by kind",
             "suffix:events/min",
-            "appeared and departed go together; many appeared for few people: tracks break, see frame notes. present "
-            "is a heartbeat of those who stay.",
+            "appeared and departed go together; many appeared for few people: tracks break, see frame notes. None "
+            "while tracks are open: frames come further apart than track.probation_seconds.",
             Query(f"60 * {total(rate(EVENTS), 'kind')}", "{{kind}} · {{job}}"),
         ),
         lines(

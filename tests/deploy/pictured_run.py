@@ -1,4 +1,4 @@
-"""Eleven minutes in the life of a small site, for the pictures of the dashboards: real workers, broker, Prometheus.
+"""Some minutes in the life of a small site, for the pictures: real workers, a real broker, a real Prometheus.
 
 Two workers share four cameras. A person is enrolled, a worker is killed and started again, a camera sends broken
 frames, another falls silent, and a person is erased.
@@ -27,19 +27,19 @@ from worker.transport.log import Message
 from worker.transport.writing import TopicWriter
 from worker.types import MICROSECONDS
 
-FPS = 1.5
+FPS = 2.5  # a track on probation may not be unseen for half a second
 PARTITIONS = 4
 SCRAPE_SECONDS = 5
-WARM_UP_SECONDS = 40
+WARM_UP_SECONDS = 30
 PLAN = {
-    "enrolled": 120,
-    "killed": 210,
-    "started": 225,
-    "broken frames": 330,
-    "good frames": 350,
-    "silent": 420,
-    "erased": 500,
-    "end": 660,
+    "enrolled": 45,
+    "killed": 90,
+    "started": 105,
+    "broken frames": 165,
+    "good frames": 185,
+    "silent": 215,
+    "erased": 300,
+    "end": 390,
 }
 """Seconds after the warm-up."""
 
