@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 
 .PHONY: help install install-demo demo footage check test test-fast bench int8 precision broker chaos throughput sizing soak \
-	gpu-check schemas lock clean
+	gpu-check schemas pictures lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -92,11 +92,16 @@ gpu-check: install  ## on a GPU host: compile, contract, parity, speed; write be
 schemas: install  ## write what is made of the code: schemas/, the chart's schema and README, dashboards, tables of the docs
 	$(BIN)/faceline schemas --out schemas
 	$(BIN)/python -m helm.values
+	$(BIN)/python -m helm.dashboards
 	$(BIN)/python -m tests.deploy.pages
 
 # What images hold is pinned to what tests ran with: the development lock binds the locks after it.
 IMAGE_LOCK = $(BIN)/uv pip compile --quiet --python-platform linux --generate-hashes --no-emit-index-url --no-header \
 	--constraints requirements/dev.lock
+
+pictures: install  ## run a small site for seven minutes, plot its dashboards into docs/images/
+	$(BIN)/faceline models pull
+	$(BIN)/python -m tests.deploy.pictures
 
 lock: $(BIN)/uv  ## resolve the locks anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -3,6 +3,8 @@
 Every message says three things: the thing, what was expected of it, and the cure.
 """
 
+from typing import Literal
+
 
 class FacelineError(Exception):
     """Base of every error that Faceline raises on purpose; the command line shows it without a traceback."""
@@ -16,13 +18,31 @@ class InvalidSettings(FacelineError):
     exit_code = 2
 
 
+Refusal = Literal[
+    "empty",
+    "unsupported_format",
+    "bad_header",
+    "truncated",
+    "corrupt",
+    "too_many_bytes",
+    "too_many_pixels",
+    "too_small",
+    "too_complex",
+    "missing_key",
+    "bad_key",
+    "bad_timestamp",
+    "unknown_type",
+]
+"""Why bytes, or a record, can never be processed."""
+
+
 class BadMessage(FacelineError):
     """These bytes can never be processed: dead-letter them and go on.
 
     ``reason`` is a short stable code (a metric label); the message is for people.
     """
 
-    def __init__(self, reason: str, message: str, stage: str = "decode") -> None:
+    def __init__(self, reason: Refusal, message: str, stage: str = "decode") -> None:
         super().__init__(message)
         self.reason = reason
         self.stage = stage

@@ -9,7 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter, thread_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +22,8 @@ from prometheus_client import (
 )
 
 from worker import __version__
+from worker.errors import Refusal
+from worker.messages import Kind, Status
 
 if TYPE_CHECKING:
     from worker.engines.choice import Computing
@@ -35,13 +37,6 @@ MAX_CAMERAS = 100
 OTHER = "other"
 SHED = "shed"
 """The outcome of a frame that was shed."""
-PROCESSED = "processed"
-REFUSALS = (
-    *("empty", "unsupported_format", "bad_header", "truncated", "corrupt"),
-    *("too_many_bytes", "too_many_pixels", "too_small", "too_complex"),
-    *("missing_key", "bad_key", "bad_timestamp", "unknown_type"),
-)
-"""Every reason of a dead letter. Counted from 0: a rise from nothing to the first batch is none to Prometheus."""
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _STEP_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -63,7 +58,6 @@ class _Work:
             ["outcome"],
             registry=registry,
         )
-        self.frames.labels(PROCESSED)  # a worker that has read nothing reads 0 frames a second, not none
         self.notes = Counter(
             "faceline_frame_notes",
             "What was noticed on frames. embedded: faces that cost an embedding; replaced_time, malformed_time, "
@@ -97,8 +91,6 @@ class _Work:
             ["reason"],
             registry=registry,
         )
-        for reason in REFUSALS:
-            self.dead_letters.labels(reason)
         self.shed = Counter(
             "faceline_shed",
             "Work left out to stay fresh: frames, or embeddings of faces. Lasting: add workers, or send fewer frames.",
@@ -107,6 +99,7 @@ class _Work:
         )
         for what in ("frames", "embeddings"):
             self.shed.labels(what)
+        self._begin_at_zero()
         self.publish = Histogram(
             "faceline_capture_to_publish_seconds",
             "From a frame's capture to the publication of its event; 0 where the camera's clock runs ahead. Events "
@@ -123,6 +116,17 @@ class _Work:
             registry=registry,
         )
         self._named_cameras: set[str] = set()
+
+    def _begin_at_zero(self) -> None:
+        """Prometheus sees no growth in a series' first sample: what begins at 1 would never have been counted."""
+        for reason in get_args(Refusal):
+            self.dead_letters.labels(reason)
+        for outcome in ("processed", "late", "covered", SHED, *get_args(Refusal)):
+            self.frames.labels(outcome)
+        for kind in get_args(Kind):
+            self.events.labels(kind)
+        for status in get_args(Status):
+            self.identities.labels(status)
 
     def observe(self, step: "Step") -> None:
         """Add what one committed step came to."""

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from annotated_types import Ge
 
-from worker.errors import BadMessage
+from worker.errors import BadMessage, Refusal
 from worker.types import Image
 
 _JPEG = b"\xff\xd8\xff"
@@ -80,11 +80,11 @@ def decode(value: bytes | None, options: DecodeOptions) -> Image:
     raise _bad("unsupported_format", f"bytes start with {value[:12].hex()}: expected a JPEG, PNG or WebP image")
 
 
-def _bad(reason: str, message: str) -> BadMessage:
+def _bad(reason: Refusal, message: str) -> BadMessage:
     return BadMessage(reason, message, stage="decode")
 
 
-def _refuse(reason: str, message: str) -> NoReturn:
+def _refuse(reason: Refusal, message: str) -> NoReturn:
     raise _bad(reason, message)
 
 
