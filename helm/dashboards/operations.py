@@ -136,7 +136,8 @@ LATENCIES = Row(
             "Capture to publication",
             "s",
             "From a frame's capture to its event, against service.latency_budget_seconds (dashed). High while lag is "
-            "low: set that camera's clock. High with lag: add workers, or shed.",
+            "low: set that camera's clock. High with lag: add workers, or shed. A short peak without lag: a camera "
+            "fell silent, and its tracks departed with the time of their last frame.",
             Query(quantile(0.5, LATENCY), "p50 · {{job}}"),
             Query(quantile(0.95, LATENCY), "p95 · {{job}}"),
             Query(quantile(0.99, LATENCY), "p99 · {{job}}"),

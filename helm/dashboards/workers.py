@@ -68,7 +68,7 @@ SATURATION = Row(
             "s",
             "As of the scrape. Above service.stall_seconds the process ends itself; tens of seconds: batches take too "
             "long, lower service.batch_frames. A worker that has just begun isn't here yet.",
-            Query(by_worker(f"timestamp({LAST_STEP}) - ({LAST_STEP} > 0)"), "{{worker}}"),
+            Query(by_worker(f"clamp_min(timestamp({LAST_STEP}) - ({LAST_STEP} > 0), 0)"), "{{worker}}"),
         ),
     ],
 )
