@@ -15,6 +15,7 @@ from worker.assemble import Loaded, open_gallery, open_models, open_people
 from worker.engines.int8 import load_int8
 from worker.engines.models import EMBEDDER, load, load_recognizer, manifests
 from worker.errors import FacelineError, ModelError
+from worker.gallery.backup import take
 from worker.settings import Settings
 from worker.stages.detect import detect
 from worker.stages.embed import embed
@@ -124,7 +125,8 @@ class Checkup:
         choice = self._loaded.choice
         precisions = {one.precision for one in self._loaded.computing.values()}
         what = f"{', '.join(sorted(set(engines.values())))} in {', '.join(sorted(precisions))}"
-        text = f"{what}: detector, embedder and recognizer ran; chosen since {choice.reason}"
+        why = f"fine without a GPU; {choice.reason}" if choice.no_gpu else f"chosen since {choice.reason}"
+        text = f"{what}: detector, embedder and recognizer ran; {why}"
         details = {**engines, "milliseconds": milliseconds, "kind": choice.kind, "reason": choice.reason}
         return [Check("engine", "warning" if choice.idle_gpu else "ok", text, details)]
 
@@ -134,12 +136,22 @@ class Checkup:
         with closing(open_people(self._settings)) as people:
             view = open_gallery(self._settings, self._loaded, people).view(datetime.now(UTC))
         number = len(view.person_ids)
-        notes = [Check("gallery", "warning", note) for note in view.notes]
+        notes = [Check("gallery", "warning", note) for note in view.notes] + self._unsealed()
         if not number:
             text = "nobody may be matched, so everybody stays unknown: enrol with 'faceline enroll PERSON PHOTO…'"
             return [Check("gallery", "warning", text, {"people": 0}), *notes]
         text = f"{number} {'person' if number == 1 else 'people'} may be matched"
         return [Check("gallery", "ok", text, {"people": number, "version": view.version}), *notes]
+
+    def _unsealed(self) -> list[Check]:
+        """Of a gallery that is to be sealed: who enrolled without the key."""
+        if not (self._settings.kafka.bootstrap_servers and self._settings.encryption.key_file):
+            return []
+        number = take(self._settings).num_plain
+        if not number:
+            return []
+        text = f"{_count(number, 'record')} on {self._settings.topics.gallery} not sealed: enrol these people again"
+        return [Check("gallery", "warning", f"{text}, with encryption.key_file set")]
 
     def _broker(self) -> list[Check]:
         kafka = self._settings.kafka

@@ -144,8 +144,8 @@ def restore(settings: Settings, backup: Backup, *, dry_run: bool = False, accept
     """
     if settings.encryption.key_file is not None and backup.num_plain and not accept_plain:
         raise FacelineError(
-            f"{backup.num_plain} of {backup.num_people} people of the backup aren't sealed, so whoever had the file could "
-            "have written them; nothing was written. If it was made before there was a key, pass --accept-plain"
+            f"{backup.num_plain} of {backup.num_people} people of the backup aren't sealed, so anybody could have "
+            "written them; nothing was written. If the file is from before there was a key, pass --accept-plain"
         )
     people = _opened(backup, open_sealer(settings.encryption))
     erased = _erasures(settings)
