@@ -121,7 +121,8 @@ def test_what_is_no_face_of_the_person_is_passed_over(tmp_path: Path, embedded: 
     assert sum("broken.mp4" in line and "can't be read as a video" in line for line in told) == 1
     assert sum("wall: fewer than two frames" in line for line in told) == 1
     assert sum(line.endswith("wall.jpg: no face, passed over") for line in told) == 1
-    assert len(told) == 7, "and the wall's one frame"
+    assert sum("nobody: no image or clip shows a face" in line for line in told) == 1
+    assert len(told) == 8, "and the wall's one frame"
 
 
 def test_an_image_of_somebody_else_is_reported(tmp_path: Path, embedded: Embed) -> None:

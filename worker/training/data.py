@@ -109,6 +109,8 @@ def embed_folder(
                 report(done, len(people), note)
             part = _read(person.name, stored)
             assert part is not None, "it was written a moment ago"
+        if not len(part.severity):
+            report(done, len(people), f"{person}: no image or clip shows a face, left out")
         for note in _suspects(part):
             report(done, len(people), note)
         parts.append(part)
