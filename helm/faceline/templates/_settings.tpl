@@ -48,7 +48,7 @@ projected:
     - configMap:
         name: {{ .configMap }}
         items: [{key: faceline.yaml, path: faceline.yaml}]
-    {{- if $secrets.kafkaPassword.name }}
+    {{- if $password.name }}
     - secret:
         name: {{ $password.name }}
         items: [{key: {{ $password.key | quote }}, path: secrets/kafka-password}]
@@ -98,6 +98,8 @@ projected:
 {{- with dig "username" "" $admin }}
 - name: FACELINE_KAFKA__SASL_USERNAME
   value: {{ . | quote }}
+- name: FACELINE_KAFKA__SASL_PASSWORD_FILE  # the workers' may be a file of their own, by config
+  value: {{ include "faceline.secretsDir" $ }}/kafka-password
 {{- end }}
 {{- range $name, $value := .root.Values.env }}
 {{- if kindIs "string" $value }}
