@@ -56,8 +56,6 @@ def _leaf(value: Value, definitions: dict[str, Any]) -> dict[str, Any]:
         return _part(rules["k8s"], definitions)
     if "map" in rules:
         return {"type": "object", "additionalProperties": _within(rules["map"], definitions)}
-    if "list" in rules:
-        return {"type": "array", "items": _within(rules["list"], definitions)}
     kept = {name: rules[name] for name in _KEPT if name in rules}
     if "type" not in rules and any(not isinstance(each, str) for each in rules.get("enum", ())):
         return kept  # of several types, all of them listed

@@ -24,9 +24,10 @@ EVERYTHING = {
     "topics": {"create": {"enabled": True}},
     "networkPolicy": {
         "enabled": True,
-        "kafka": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}],
+        "dns": {"cluster": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}},
+        "kafka": {"brokers": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}},
         "kafkaPorts": {"other": 9094},
-        "prometheus": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        "prometheus": {"ours": {"podSelector": {"matchLabels": {"app": "prometheus"}}}},
         "egress": {"proxy": {"ports": [{"protocol": "TCP", "port": 3128}]}},
     },
     "imagePullSecrets": {"registry": True, "not-this": False},

@@ -130,6 +130,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         ),
         "secrets.kafkaPassword.name is missing, and autoscaling.mode keda needs it",
     ),
+    "a collector that is elsewhere": (
+        {
+            "networkPolicy": {"enabled": True},
+            "config": {"tracing": {"enabled": True}},
+            "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": {"valueFrom": {"configMapKeyRef": {"name": "o", "key": "e"}}}},
+        },
+        "env.OTEL_EXPORTER_OTLP_ENDPOINT is another object's, so networkPolicy can't know its port: expected",
+    ),
     "latest": (at("image.tag", "latest"), "image.tag latest is no version, so pods would differ: expected a version"),
     "any port": (at("config.http.port", 0), "config.http.port 0 can't be probed: expected 1024 or above"),
     "a port of root's": (at("config.http.port", 80), "config.http.port 80 can't be probed: expected 1024 or above"),

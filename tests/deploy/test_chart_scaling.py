@@ -142,26 +142,64 @@ def test_the_network_covers_every_pod() -> None:
 
 
 def test_peers() -> None:
-    """Only this Kafka, only this Prometheus, a broker's other port, and a way of one's own."""
-    kafka = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
-    prometheus = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    """Only these servers of names, this Kafka, these Prometheus, a broker's other port, and a way of one's own."""
+    dns = {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    kafka = {"ipBlock": {"cidr": "10.0.0.0/8"}}
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     own = {"ports": [{"protocol": "TCP", "port": 3128}]}
-    wanted = {"kafka": kafka, "prometheus": prometheus, "kafkaPorts": {"b": 9094}, "egress": {"proxy": own}}
-    spec = policy_of({"networkPolicy": wanted})
-    assert spec["egress"][1]["to"] == kafka and spec["ingress"][0]["from"] == prometheus
+    peers = {"dns": {"a": dns}, "kafka": {"a": kafka}, "prometheus": {"a": prometheus, "b": dns}}
+    spec = policy_of({"networkPolicy": {**peers, "kafkaPorts": {"b": 9094}, "egress": {"proxy": own}}})
+    assert [rule.get("to") for rule in spec["egress"]] == [[dns], [kafka], None]
+    assert spec["ingress"][0]["from"] == [prometheus, dns]
     assert ports_out(spec) == [[53, 53], [9092, 9093, 9094], [3128]]
+    traced = {"config": {"tracing": {"enabled": True}}, "networkPolicy": {"collector": {"a": kafka}}}
+    assert policy_of(traced)["egress"][-1]["to"] == [kafka]
 
 
 @pytest.mark.parametrize(
     ("endpoint", "port"),
-    [(None, 4318), ("http://otel:4317", 4317), ("https://otel/v1/traces", 443), ("http://otel", 80)],
-)
+    [
+        (None, 4318), ("http://otel:4317", 4317), ("https://otel/v1/traces", 443), ("http://otel", 80),
+        ("http://[fd00::5]:4319", 4319), ("http://[fd00::5]", 80), ("https://otel/a:1234", 443),
+    ],
+)  # fmt: skip
 def test_the_way_to_the_collector(endpoint: str | None, port: int) -> None:
     """Open where traces are sent, at the endpoint's port."""
     tracing = {"enabled": True} | ({"endpoint": endpoint} if endpoint else {})
     assert ports_out(policy_of({"config": {"tracing": tracing}})) == [[53, 53], [9092, 9093], [port]]
     by_variable = {"config": {"tracing": {"enabled": True}}, "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint or ""}}
     assert ports_out(policy_of(by_variable)) == [[53, 53], [9092, 9093], [port]]
+
+
+def test_traces_own_endpoint_counts() -> None:
+    """As for OpenTelemetry: a setting before both variables, that of traces before that of everything."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1000", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:2000/v1"}
+    traced: dict[str, Any] = {"config": {"tracing": {"enabled": True}}, "env": env}
+    assert ports_out(policy_of(traced))[-1] == [2000]
+    assert ports_out(policy_of(merged(traced, at("config.tracing.endpoint", "http://c:3000"))))[-1] == [3000]
+    assert ports_out(policy_of({"env": env})) == [[53, 53], [9092, 9093]]
+
+
+def test_a_collector_that_another_object_names() -> None:
+    """Its port isn't known here, so its way out is one that was asked for."""
+    way = {"ports": [{"protocol": "TCP", "port": 5000}]}
+    source = {"valueFrom": {"configMapKeyRef": {"name": "otel", "key": "endpoint"}}}
+    traced = {"config": {"tracing": {"enabled": True}}, "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": source}}
+    assert ports_out(policy_of(merged(traced, at("networkPolicy.egress.collector", way)))) == [
+        [53, 53], [9092, 9093], [5000],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("servers", "ports"),
+    [
+        ("kafka-0", [9092]), ("kafka-0:9093, kafka-1", [9093, 9092]), ("[fd00::5]:9094", [9094]),
+        ("[fd00::5]", [9092]), ("SSL://kafka-0:9095,", [9095]),
+    ],
+)  # fmt: skip
+def test_the_brokers_ports(servers: str, ports: list[int]) -> None:
+    """Those that are named, and Kafka's own where none is; a name may end in a number."""
+    assert ports_out(policy_of(at("config.kafka.bootstrap_servers", servers)))[1] == ports
 
 
 # Topics

@@ -125,6 +125,16 @@ engineCache.pvc.accessMode {{ $cache.pvc.accessMode }} can't be shared by the po
 {{- end }}
 {{- end -}}
 
+{{- define "faceline.problems.network" -}}
+{{- if .Values.networkPolicy.enabled }}
+{{- with include "faceline.collectorVariable" . }}
+{{- if and (not (kindIs "string" (get $.Values.env .))) (not $.Values.networkPolicy.egress) }}
+env.{{ . }} is another object's, so networkPolicy can't know its port: expected config.tracing.endpoint, a text, or a rule of networkPolicy.egress that leads to the collector
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "faceline.problems.operators" -}}
 {{- $has := .Capabilities.APIVersions }}
 {{- range list "podMonitor" "prometheusRule" }}
