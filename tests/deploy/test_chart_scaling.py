@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.deploy.cases import KEDA, MUTUAL_TLS, SASL
-from tests.deploy.chart import at, merged, render
+from tests.deploy.chart import Object, at, merged, render
 from worker.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("helm")
@@ -113,7 +113,9 @@ def test_drains_of_nodes() -> None:
 
 def policy_of(values: dict[str, Any]) -> dict[str, Any]:
     """The network policy."""
-    return render(merged(at("networkPolicy.enabled", True), values)).one("NetworkPolicy")["spec"]
+    rendered = render(merged(at("networkPolicy.enabled", True), values))
+    spec: dict[str, Any] = rendered.one("NetworkPolicy", "eye-faceline")["spec"]
+    return spec
 
 
 def ports_out(spec: dict[str, Any]) -> list[list[int]]:
@@ -133,12 +135,46 @@ def test_the_network_is_as_wide_as_needed() -> None:
 def test_the_network_covers_every_pod() -> None:
     """Workers, doctor, the topics' Job: where everything else is denied they need their way out too."""
     rendered = render({"networkPolicy": {"enabled": True}, "topics": {"create": {"enabled": True}}})
-    selector = rendered.one("NetworkPolicy")["spec"]["podSelector"]
-    (names,) = selector["matchExpressions"]
-    for pod in rendered.pods().values():
-        labels = pod["metadata"]["labels"]
-        assert selector["matchLabels"].items() <= labels.items()
-        assert labels[names["key"]] in names["values"]
+    policy = rendered.one("NetworkPolicy", "eye-faceline")
+    assert all(selects(policy, pod) for pod in rendered.pods().values())
+
+
+def selects(policy: Object, pod: Object) -> bool:
+    """Whether the policy is for such pods."""
+    selector, labels = policy["spec"]["podSelector"], pod["metadata"]["labels"]
+    among = [labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())]
+    return selector["matchLabels"].items() <= labels.items() and all(among)
+
+
+def weight(thing: Object) -> int:
+    """Hooks go by it, the lowest first; what has the same goes together."""
+    return int(thing["metadata"]["annotations"]["helm.sh/hook-weight"])
+
+
+@pytest.mark.parametrize("event", ["pre-install", "pre-upgrade"])
+def test_the_job_has_its_way_out_before_the_release_is_there(event: str) -> None:
+    """Hooks come before all else: in a namespace that denies everything only an earlier hook can let the Job out."""
+    peers = {"kafka": {"a": {"ipBlock": {"cidr": "10.0.0.0/8"}}}}
+    rendered = render({"networkPolicy": {"enabled": True, **peers}, "topics": {"create": {"enabled": True}}})
+    job = rendered.one("Job")
+    there = [
+        each
+        for each in rendered.objects
+        if event in each["metadata"].get("annotations", {}).get("helm.sh/hook", "") and weight(each) < weight(job)
+    ]
+    (policy,) = [each for each in there if each["kind"] == "NetworkPolicy"]
+    pods = rendered.pods()
+    assert {role for role, pod in pods.items() if selects(policy, pod)} == {"topics"}
+    whole = policy_of({"networkPolicy": peers})
+    assert policy["spec"]["egress"] == whole["egress"] and policy["spec"]["policyTypes"] == ["Egress"]
+    kept = "helm.sh/hook-delete-policy"
+    assert policy["metadata"]["annotations"][kept] == job["metadata"]["annotations"][kept]
+
+
+def test_no_job_needs_no_policy() -> None:
+    """One policy where no topics are made, none where the network isn't ours to close."""
+    assert len(render(at("networkPolicy.enabled", True)).all("NetworkPolicy")) == 1
+    assert render({"topics": {"create": {"enabled": True}}}).all("NetworkPolicy") == []
 
 
 def test_peers() -> None:
