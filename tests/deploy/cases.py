@@ -33,10 +33,10 @@ EVERYTHING = {
     "imagePullSecrets": {"registry": True, "not-this": False},
     "env": {"OTEL_SERVICE_NAME": "eye", "NODE": {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}},
     "serviceAccount": {"annotations": {"a": "b"}},
-    "podMonitor": {"additionalLabels": {"release": "prometheus"}},
+    "podMonitor": {"additionalLabels": {"release": "prometheus", "team": "metrics"}},
     "commonLabels": {"team": "vision"},
     "podAnnotations": {"a": "b"},
-    "podLabels": {"a": "b"},
+    "podLabels": {"a": "b", "team": "eyes"},
     "nodeSelector": {"disk": "fast"},
     "tolerations": {"any": {"operator": "Exists"}},
     "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {

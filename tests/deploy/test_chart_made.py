@@ -4,8 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from helm.values.__main__ import CHART, made
 from helm.values.comments import read
+from tests.deploy.chart import at, render
 
 
 def test_nothing_drifted() -> None:
@@ -44,3 +47,18 @@ def test_every_value_is_described() -> None:
     assert [value.path for value in values if value.is_leaf and not value.description] == []
     page = (CHART / "README.md").read_text()
     assert [value.path for value in values if value.is_leaf and f"| `{value.path}` |" not in page] == []
+
+
+@pytest.mark.usefixtures("helm")
+def test_names_that_are_taken() -> None:
+    """Every volume, annotation and label of a worker's pod that the chart itself makes may not be given once more."""
+    pod = render(at("models.existingClaim", "models")).pods()["worker"]
+    ours = {
+        "extraVolumes": {each["name"] for each in pod["spec"]["volumes"]},
+        "extraVolumeMounts": {each["name"] for each in pod["spec"]["volumes"]},
+        "podAnnotations": set(pod["metadata"]["annotations"]),
+        "podLabels": set(pod["metadata"]["labels"]) | {"helm.sh/chart"},
+        "commonLabels": set(pod["metadata"]["labels"]) | {"helm.sh/chart"},
+    }
+    properties = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    assert {name: set(properties[name]["properties"]) for name in ours} == ours

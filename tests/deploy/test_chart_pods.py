@@ -107,6 +107,20 @@ def test_labels(rendered: Rendered) -> None:
     assert chosen == {"worker"}
 
 
+def test_a_label_that_is_given_twice() -> None:
+    """The nearer one holds, and the key stands once: reading the objects fails where one stands twice."""
+    nearer = {"podLabels": {"team": "a"}, "podMonitor": {"additionalLabels": {"team": "b"}}}
+    nearer |= {
+        "prometheusRule": {"additionalLabels": {"team": "c"}},
+        "dashboards": {"label": "team", "labelValue": "d"},
+    }
+    rendered = render({"commonLabels": {"team": "all"}, **nearer})
+    teams = {(each["kind"], each["metadata"]["labels"]["team"]) for each in rendered.objects}
+    assert teams >= {("Deployment", "all"), ("PodMonitor", "b"), ("PrometheusRule", "c"), ("ConfigMap", "d")}
+    assert len(teams - {("ConfigMap", "d")}) == len({each["kind"] for each in rendered.objects})
+    assert rendered.pods()["worker"]["metadata"]["labels"]["team"] == "a"
+
+
 def test_names_are_short_enough() -> None:
     """With the longest release name that Helm allows, nothing outgrows what Kubernetes allows."""
     long = render(merged(at("topics.create.enabled", True), at("fullnameOverride", "f" * 43)))

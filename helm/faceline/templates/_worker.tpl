@@ -7,10 +7,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   labels:
-    {{- include "faceline.podLabels" (dict "root" . "component" "worker") | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "faceline.podLabels" (dict "root" . "component" "worker" "more" .Values.podLabels) | nindent 4 }}
 spec:
   {{- include "faceline.podBasics" . | nindent 2 }}
   serviceAccountName: {{ include "faceline.serviceAccountName" . }}
