@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.deploy.cases import KEDA, MUTUAL_TLS, SASL
-from tests.deploy.chart import Object, at, merged, render
+from tests.deploy.chart import Object, at, merged, refusal, render
 from worker.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("helm")
@@ -106,6 +106,12 @@ def test_drains_of_nodes() -> None:
     share = render(at("podDisruptionBudget.maxUnavailable", "25%")).one("PodDisruptionBudget")["spec"]
     assert share["maxUnavailable"] == "25%"
     assert render(at("podDisruptionBudget.enabled", False)).all("PodDisruptionBudget") == []
+
+
+@pytest.mark.parametrize("share", ["0%", "00%", "101%", 0])
+def test_a_budget_of_nobody(share: str | int) -> None:
+    """No node could ever be drained."""
+    assert "at '/podDisruptionBudget/maxUnavailable'" in refusal(at("podDisruptionBudget.maxUnavailable", share))
 
 
 # Network
