@@ -179,3 +179,12 @@ def test_the_gpu_preset_where_there_is_no_gpu(init: bool, kafka: Settings, tmp_p
     assert (
         "NVIDIA" in pod.log and len(pod.log.splitlines()) <= 3
     )  # which of driver, GPU and TensorRT, hangs on the host
+
+
+def test_who_compiles_needs_no_secret(secure: SecureBroker, tmp_path: Path, models: Path) -> None:
+    """The init container starts without any, and gets as far as the GPU that isn't there."""
+    values, _ = of_a_user(secure)
+    rendered = render(values, preset="gpu")
+    with Pod(rendered, "worker", tmp_path, models, init=True).start() as pod:
+        assert pod.wait() == 1
+    assert "NVIDIA" in pod.log
