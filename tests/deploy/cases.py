@@ -60,3 +60,4 @@ MATRIX: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 WITH_JOB = {"topics": {"create": {"enabled": True}}}
+AS_ADMIN = {"admin": {"username": "root", "kafkaPassword": {"name": "root"}}, "doctor": {"asAdmin": True}}
