@@ -20,6 +20,7 @@ MUTUAL_TLS = {
 }
 KEDA = {"autoscaling": {"mode": "keda"}}
 GPU = {"image": {"variant": "gpu"}, "gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}, "runtimeClassName": "nvidia"}
+TENSORRT = merged(GPU, at("config.engine.kind", "tensorrt"))
 EVERYTHING = {
     "topics": {"create": {"enabled": True}},
     "networkPolicy": {

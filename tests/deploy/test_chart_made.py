@@ -8,7 +8,7 @@ import pytest
 
 from helm.values.__main__ import CHART, made
 from helm.values.comments import read
-from tests.deploy.cases import GPU
+from tests.deploy.cases import TENSORRT
 from tests.deploy.chart import at, merged, render
 
 
@@ -53,7 +53,7 @@ def test_every_value_is_described() -> None:
 @pytest.mark.usefixtures("helm")
 def test_names_that_are_taken() -> None:
     """Every volume, annotation and label of a worker's pod that the chart itself makes may not be given once more."""
-    pod = render(merged(GPU, at("config.engine.kind", "tensorrt"), at("models.existingClaim", "m"))).pods()["worker"]
+    pod = render(merged(TENSORRT, at("models.existingClaim", "m"))).pods()["worker"]
     ours = {
         "extraVolumes": {each["name"] for each in pod["spec"]["volumes"]},
         "extraVolumeMounts": {each["name"] for each in pod["spec"]["volumes"]},

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.cases import GPU, MATRIX, MUTUAL_TLS, SASL
+from tests.deploy.cases import GPU, MATRIX, MUTUAL_TLS, SASL, TENSORRT
 from tests.deploy.chart import PRESETS, Object, Rendered, at, merged, render
+from tests.deploy.tools import ROOT
 
 pytestmark = pytest.mark.usefixtures("helm")
 
-TENSORRT = merged(GPU, at("config.engine.kind", "tensorrt"))
 CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     **{name: (values, None) for name, values in MATRIX.items()},
     **{preset: ({}, preset) for preset in PRESETS},
@@ -245,3 +245,19 @@ def test_a_statefulsets_engines_are_its_own() -> None:
     assert claim["metadata"]["name"] == "engines" and claim["spec"]["resources"]["requests"]["storage"] == "3Gi"
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Retain"}
     assert "engines" not in {each["name"] for each in spec["template"]["spec"]["volumes"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("engineCache.type", "emptyDir"), ("engineCache.size", "3Gi"), ("engineCache.pvc.storageClassName", "nfs"),
+        ("engineCache.pvc.accessMode", "ReadWriteMany"), ("nameOverride", "other"),
+    ],
+)  # fmt: skip
+def test_what_an_upgrade_cannot_change_in_place(path: str, value: str) -> None:
+    """What docs/operations.md names changes what Kubernetes lets nobody change of a StatefulSet that is there."""
+    immutable = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
+    before = {"kind": "StatefulSet", "engineCache": {"type": "pvc"}, "fullnameOverride": "eye"}
+    specs = [render(each).one("StatefulSet", "eye")["spec"] for each in (before, merged(before, at(path, value)))]
+    assert [specs[0].get(name) for name in immutable] != [specs[1].get(name) for name in immutable]
+    assert f"`{path}`" in (ROOT / "docs" / "operations.md").read_text()

@@ -116,6 +116,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         merged(SASL, at("admin.username", "root")),
         "admin.kafkaPassword.name is missing: admin.username root needs a password",
     ),
+    "an administrator's key without its secret": (
+        merged(SASL, at("admin.kafkaPassword.key", "pw")),
+        "admin.kafkaPassword.name is missing: a key is named (pw), but not its secret",
+    ),
+    "a doctor as nobody": (
+        at("doctor.asAdmin", True),
+        "doctor.asAdmin is true, and admin names nobody: expected admin.username or",
+    ),
+    "a Deployment's roll-out of a StatefulSet": (
+        {"kind": "StatefulSet", "rollingUpdate": {"maxUnavailable": 1}},
+        "rollingUpdate is of a Deployment, and kind is StatefulSet",
+    ),
     "a password of nobody": (
         merged(SASL, at("admin.kafkaPassword.name", "root")),
         "admin.username is missing: admin.kafkaPassword.name root is of",
