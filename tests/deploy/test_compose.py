@@ -50,7 +50,25 @@ def test_ours_can_do_little(name: str) -> None:
     assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
     assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"]
     assert all(mount.get("read_only") for mount in service.get("volumes", []))
-    assert service["build"] == {"context": ".", "target": "cpu"}
+
+
+def test_one_service_builds() -> None:
+    """Several at a time would export one tag together; the others start after it and ask no registry."""
+    (builder,) = [name for name, service in compose.ours().items() if "build" in service]
+    assert compose.ours()[builder]["build"] == {"context": ".", "target": "cpu"}
+    assert compose.ours()[builder]["pull_policy"] == "build"
+    for name, service in compose.ours().items():
+        if name != builder:
+            assert service["pull_policy"] == "never" and builder in compose.started_before(name)
+
+
+@pytest.mark.parametrize("name", [name for name, each in compose.services().items() if "healthcheck" in each])
+def test_checks_are_rare(name: str) -> None:
+    """Each starts a process, so two a minute; often at the start alone, since others wait for it."""
+    check = compose.services()[name]["healthcheck"]
+    if not check.get("disable"):
+        assert (check["interval"], check["start_interval"]) == ("30s", "5s") and check["start_period"] == "60s"
+        assert "localhost" not in " ".join(check["test"])
 
 
 def test_nothing_is_privileged() -> None:
@@ -151,6 +169,7 @@ def test_prometheus_reads_its_file(promtool: Path, tmp_path: Path) -> None:
     (sought,) = job["dns_sd_configs"]
     assert job["job_name"] == "faceline" and set(sought["names"]) <= set(services)
     assert sought["port"] == load_settings().http.port
+    assert [rule["target_label"] for rule in job["relabel_configs"]] == ["namespace", "pod"]  # as a PodMonitor has them
     config["rule_files"] = [str(tools.ROOT / mounts[str(Path(pattern).parent)] / "*.yaml")]
     rewritten = tmp_path / "prometheus.yml"
     rewritten.write_text(yaml.safe_dump(config))
