@@ -55,9 +55,9 @@ def _leaf(value: Value, definitions: dict[str, Any]) -> dict[str, Any]:
     if "k8s" in rules:
         return _part(rules["k8s"], definitions)
     if "map" in rules:
-        return {"type": "object", "additionalProperties": _within(rules["map"], definitions)}
-    if "list" in rules:
-        return {"type": "array", "items": _within(rules["list"], definitions)}
+        # By false and not by propertyNames: for the latter Helm's validator tells a path that isn't the map's.
+        taken = {"properties": dict.fromkeys(rules["taken"], False)} if "taken" in rules else {}
+        return {"type": "object", "additionalProperties": _within(rules["map"], definitions), **taken}
     kept = {name: rules[name] for name in _KEPT if name in rules}
     if "type" not in rules and any(not isinstance(each, str) for each in rules.get("enum", ())):
         return kept  # of several types, all of them listed

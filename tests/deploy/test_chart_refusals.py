@@ -116,6 +116,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         merged(SASL, at("admin.username", "root")),
         "admin.kafkaPassword.name is missing: admin.username root needs a password",
     ),
+    "an administrator's key without its secret": (
+        merged(SASL, at("admin.kafkaPassword.key", "pw")),
+        "admin.kafkaPassword.name is missing: a key is named (pw), but not its secret",
+    ),
+    "a doctor as nobody": (
+        at("doctor.asAdmin", True),
+        "doctor.asAdmin is true, and admin names nobody: expected admin.username or",
+    ),
+    "a Deployment's roll-out of a StatefulSet": (
+        {"kind": "StatefulSet", "rollingUpdate": {"maxUnavailable": 1}},
+        "rollingUpdate is of a Deployment, and kind is StatefulSet",
+    ),
     "a password of nobody": (
         merged(SASL, at("admin.kafkaPassword.name", "root")),
         "admin.username is missing: admin.kafkaPassword.name root is of",
@@ -129,6 +141,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             SASL, KEDA, at("secrets.kafkaPassword.name", ""), at("config.kafka.sasl_password_file", "/csi/password")
         ),
         "secrets.kafkaPassword.name is missing, and autoscaling.mode keda needs it",
+    ),
+    "a collector that is elsewhere": (
+        {
+            "networkPolicy": {"enabled": True},
+            "config": {"tracing": {"enabled": True}},
+            "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": {"valueFrom": {"configMapKeyRef": {"name": "o", "key": "e"}}}},
+        },
+        "env.OTEL_EXPORTER_OTLP_ENDPOINT is another object's, so networkPolicy can't know its port: expected",
     ),
     "latest": (at("image.tag", "latest"), "image.tag latest is no version, so pods would differ: expected a version"),
     "any port": (at("config.http.port", 0), "config.http.port 0 can't be probed: expected 1024 or above"),

@@ -28,7 +28,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- printf "%s-admin" (include "faceline.name" . | trunc 57 | trimSuffix "-") -}}
 {{- end -}}
 
-{{/* (dict "root" . "component" "worker"), and "beside" true for pods that are no workers. */}}
+{{/* (dict "root" . "component" "worker"), "beside" true for pods that are no workers, "more" labels that go before the
+     common ones: a name that stood twice would be a key that stands twice. */}}
 {{- define "faceline.labels" -}}
 helm.sh/chart: {{ include "faceline.chart" .root }}
 {{ include "faceline.podLabels" . }}
@@ -42,7 +43,7 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: faceline
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
+{{- with merge dict (default dict .more) .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
