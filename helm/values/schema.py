@@ -34,9 +34,11 @@ def schema(values: list[Value]) -> dict[str, Any]:
 def _group(path: str, values: list[Value], definitions: dict[str, Any]) -> dict[str, Any]:
     prefix = f"{path}." if path else ""
     children = [v for v in values if v.path.startswith(prefix) and "." not in v.path.removeprefix(prefix)]
+    groups = [v.path.removeprefix(prefix) for v in children if not v.is_leaf or v.rules.get("settings")]
     return {
         "type": "object",
         "additionalProperties": False,
+        **({"required": groups} if groups else {}),  # null takes a group's defaults away, and templates rely on them
         "properties": {v.path.removeprefix(prefix): _one(v, values, definitions) for v in children},
     }
 

@@ -52,6 +52,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         at("engineCache.type", "pvc"),
         "engineCache.pvc.accessMode ReadWriteOnce can't be shared by the pods of a Deployment:",
     ),
+    "names that KEDA checks": (
+        merged(KEDA, TLS, at("config.kafka.ssl_check_hostname", False)),
+        "config.kafka.ssl_check_hostname is false, and KEDA can't leave out names alone: use certificates",
+    ),
+    "no group at all": ({"secrets": None}, "missing property 'secrets'"),
     "a password in the values": (
         merged(SASL, at("config.kafka.sasl_password", "hunter2")),
         "config.kafka.sasl_password would put a password into a Conf",
@@ -232,3 +237,9 @@ def test_presets_ask_for_nothing_but_brokers() -> None:
     """Where the operators are."""
     for preset in PRESETS:
         assert render(BROKER, preset=preset).workload
+
+
+def test_what_may_be_taken_away() -> None:
+    """Limits of all kinds, where somebody else sets them."""
+    (worker,) = render({"resources": None}).pods()["worker"]["spec"]["containers"]
+    assert worker["resources"] == {}

@@ -20,7 +20,7 @@
 
 {{- define "faceline.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "faceline.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Pods beside the workers have another name, or selectors, which are name and instance, would take them for workers. */}}
@@ -38,7 +38,7 @@ helm.sh/chart: {{ include "faceline.chart" .root }}
 {{/* The same but for the chart's version: a chart that brings another dashboard must not roll the workers. */}}
 {{- define "faceline.podLabels" -}}
 app.kubernetes.io/name: {{ ternary (include "faceline.besideName" .root) (include "faceline.name" .root) (default false .beside) }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: faceline

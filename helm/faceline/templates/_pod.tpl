@@ -40,7 +40,7 @@ capabilities: {drop: [ALL]}
 
 {{/* (dict "root" . "resources" R): R, and the GPU where there is one. */}}
 {{- define "faceline.resourcesWithGpu" -}}
-{{- $made := deepCopy .resources -}}
+{{- $made := deepCopy (default dict .resources) -}}
 {{- with .root.Values.gpu -}}
 {{- if .resourceName -}}
 {{- $gpu := dict .resourceName (int .count) -}}

@@ -33,6 +33,13 @@ secrets.kafkaPassword.name is missing, and config.kafka.security_protocol {{ $pr
 {{- end }}
 {{- end -}}
 
+{{- define "faceline.problems.keda" -}}
+{{- $kafka := .Values.config.kafka | default dict }}
+{{- if and (eq .Values.autoscaling.mode "keda") (eq (toString $kafka.ssl_check_hostname) "false") }}
+config.kafka.ssl_check_hostname is false, and KEDA can't leave out names alone: use certificates that name the brokers, or autoscaling.mode hpa
+{{- end }}
+{{- end -}}
+
 {{- define "faceline.problems.secrets" -}}
 {{- $kafka := .Values.config.kafka | default dict }}
 {{- $secrets := .Values.secrets }}
@@ -100,7 +107,7 @@ autoscaling.minReplicas {{ int $scaling.minReplicas }} is above autoscaling.maxR
 {{- if and (eq $scaling.mode "keda") .Values.config.kafka.sasl_password_file (not .Values.secrets.kafkaPassword.name) }}
 secrets.kafkaPassword.name is missing, and autoscaling.mode keda needs it: KEDA reads the lag with the workers' password, and can't read a file in their pods
 {{- end }}
-{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" .Values.resources)) }}
+{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" (default dict .Values.resources))) }}
 resources.requests.cpu is missing, and autoscaling.mode hpa scales by a share of it
 {{- end }}
 {{- if and (eq .Values.kind "StatefulSet") (not (and (eq (int .Values.rollingUpdate.maxSurge) 1) (eq (int .Values.rollingUpdate.maxUnavailable) 0))) }}
