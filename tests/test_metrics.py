@@ -1,8 +1,6 @@
 """What a scrape shows, read by Prometheus' own parser; and that the handbook lists exactly that."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.clock import Clock
+from tests.deploy import tools
 from tests.steps import full_step, result
 from tests.test_messages import CONTEXT
 from worker.engines.choice import Computing

@@ -13,6 +13,7 @@ from tests.deploy.image import BASE, CPU, Store
 from tests.deploy.test_locks import pins
 from tests.deploy.tools import ROOT, NoTool
 from tests.end_to_end.on_kafka import Site, now_us
+from tests.required import missing
 from worker import __version__
 from worker.demo import scene
 from worker.settings import Settings
@@ -33,14 +34,14 @@ def store(published: Path) -> Iterator[Store]:
     try:
         store = Store()
     except NoTool as reason:
-        pytest.skip(f"no image: {reason}")
+        missing("image", f"no image: {reason}")
     try:
         store.base()
         built = store.build("cpu", CPU, published, REVISION="0123abc")
         assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
         yield store
     except NoTool as reason:
-        pytest.skip(f"no image: {reason}")
+        missing("image", f"no image: {reason}")
     finally:
         store.close()
 
