@@ -18,7 +18,8 @@ from worker import __version__
 from worker.demo import scene
 from worker.settings import Settings
 
-pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.models]
+# All of it with the broker's tests, though one talks to it: the image is built once, in one of the suite's two runs.
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.models, pytest.mark.kafka]
 NUM_FRAMES = 12
 
 
