@@ -47,7 +47,7 @@ def test_a_run_without_tools() -> None:
     done = run("kafka", *NODES.values())
     assert done.returncode == 1, done.stdout
     assert f"no Kafka: java isn't installed: install a JDK 17 or newer ({REQUIRE} names kafka)" in done.stdout
-    assert "1 skipped" in done.stdout and "no image: " in done.stdout
+    assert "1 skipped" in done.stdout
 
 
 @pytest.mark.slow

@@ -49,6 +49,10 @@ class Store:
         )
         self._environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(config)}
 
+    def folder(self) -> Path:
+        """A new one, gone with the store."""
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
     def podman_command(self, *arguments: str) -> list[str]:
         """As it runs on a machine without systemd."""
         return [self._podman, "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--log-level", "fatal", *arguments]
