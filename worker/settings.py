@@ -41,7 +41,7 @@ from worker.stages.track import TrackOptions
 
 PREFIX = "FACELINE_"
 DEFAULT_APPLICATION_ID = "faceline"
-_NOT_SETTINGS = {"FACELINE_CONFIG", "FACELINE_TEST_DATA"}
+_NOT_SETTINGS = {"FACELINE_CONFIG", "FACELINE_TEST_DATA", "FACELINE_TEST_REQUIRE"}
 
 
 class _Group(BaseModel):

@@ -99,10 +99,19 @@ def test_commands_are_ours(name: str) -> None:
     """Every command line, health checks too, is one of this version's."""
     service = compose.ours()[name]
     assert _parser(service["command"]).parse_args(service["command"]).run
-    if "healthcheck" in service:
+    if service["healthcheck"] != {"disable": True}:
         kind, program, *arguments = service["healthcheck"]["test"]
         assert (kind, program) == ("CMD", "faceline")
         assert _parser(arguments).parse_args(arguments).run
+
+
+@pytest.mark.parametrize("name", compose.ours())
+def test_only_what_serves_is_asked_for_its_health(name: str) -> None:
+    """The image's check asks a worker's port: a command without one would be unhealthy for ever."""
+    service = compose.ours()[name]
+    serves = service["command"][0] == "run"
+    assert serves == ("test" in service["healthcheck"])
+    assert serves or service["healthcheck"] == {"disable": True}
 
 
 @pytest.mark.parametrize("name", compose.ours())
@@ -121,7 +130,7 @@ def test_order_of_start() -> None:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
-                assert "healthcheck" in services[other], f"{name} → {other}"
+                assert "test" in services[other]["healthcheck"], f"{name} → {other}"
             else:
                 assert how["condition"] == "service_completed_successfully"
                 assert services[other]["command"][0] in ("topics", "enroll") and "restart" not in services[other]
