@@ -18,13 +18,13 @@ from worker.stages.align import align
 from worker.stages.detect import DetectOptions, detect
 from worker.stages.embed import embed
 from worker.training.degrade import apply, draw, drift
-from worker.types import Float32, Image
+from worker.types import Faces, Float32, Image
 
 NUM_SINGLE = 4
 NUM_BURSTS = 2
 BURST_LENGTH = 5
 VARIANTS = 1 + NUM_SINGLE + NUM_BURSTS * BURST_LENGTH
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _RECIPE = "1"  # part of the cache's key: raise it when what is below, or degrade.py, changes
 
 
@@ -64,7 +64,7 @@ def embed_folder(
     cache.mkdir(parents=True, exist_ok=True)
     parts: list[tuple[str, Float32, Float32]] = []
     for done, person in enumerate(people):
-        files = sorted(path for path in person.iterdir() if path.suffix.lower() in _SUFFIXES)[:max_images]
+        files = sorted(path for path in person.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:max_images]
         stored = cache / f"{_key(person.name, files, embedder_digest)}.npz"
         if not stored.exists():
             notes = _embed_person(files, stored, detector, embedder)
@@ -85,12 +85,18 @@ def embed_folder(
 
 def largest_central_face(image_bgr: Image, detector: Engine) -> Image | None:
     """The aligned crop [112, 112, 3] of the face nearest to the image's centre; None where there is none."""
+    found = central_face(image_bgr, detector)
+    return None if found is None else align(image_bgr, *found)[0]
+
+
+def central_face(image_bgr: Image, detector: Engine) -> tuple[Faces, list[int]] | None:
+    """All faces, and the number of the one nearest to the image's centre; None where there is none."""
     faces = detect(image_bgr, detector, DetectOptions(min_score=0.5))
     if not len(faces):
         return None
     centers = (faces.boxes_xyxy[:, :2] + faces.boxes_xyxy[:, 2:]) / 2
     middle = np.array([image_bgr.shape[1], image_bgr.shape[0]]) / 2
-    return align(image_bgr, faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))])[0]
+    return faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]
 
 
 def _embed_person(files: list[Path], stored: Path, detector: Engine, embedder: Engine) -> list[str]:
