@@ -34,6 +34,7 @@ COMMANDS = {
     "config": "show the effective settings",
     "schemas": "write the JSON Schemas of all messages, and the AsyncAPI document",
     "train": "train the recognizer on folders of images (needs the extra 'train')",
+    "evaluate": "cross-validate the recognizer against simpler rules on folders of images (needs the extra 'train')",
     "bench": "measure speed and memory against a plain OpenCV loop",
 }
 

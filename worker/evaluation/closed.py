@@ -37,7 +37,10 @@ def closed_against_open(network: Network, material: Material, tested: NDArray, s
     enrolled = np.stack([fused(material.embeddings[p * VARIANTS][None])[0] for p in photos])[:, None]
     known, unknown = _tracks(material, classes, strangers, photos, seed)
     answer: dict[str, NDArray] = {}
-    for name, frames, owner in (("known", known, np.tile(np.arange(len(classes)), ROUNDS)), ("stranger", unknown, None)):
+    for name, frames, owner in (
+        ("known", known, np.tile(np.arange(len(classes)), ROUNDS)),
+        ("stranger", unknown, None),
+    ):
         for method, table in (
             ("classifier", told(classifier, frames)),
             ("recognizer", network.scores(frames, enrolled, [LENGTH])[0]),
@@ -59,7 +62,8 @@ def _tracks(
 
     def frames(people: NDArray, excluded: NDArray) -> Float32:
         hard = np.ones(len(people), bool)
-        return material.embeddings[composed(material.images, people, excluded, LENGTH, rng, hard, 0.0)]
+        shown: Float32 = material.embeddings[composed(material.images, people, excluded, LENGTH, rng, hard, 0.0)]
+        return shown
 
     known = [frames(classes, without) for _ in range(ROUNDS)]
     unknown = [frames(strangers, nothing) for _ in range(ROUNDS)]

@@ -30,5 +30,5 @@ def frames_until(leading_BT: NDArray, threshold: float, in_a_row: int = IN_A_ROW
     above = leading_BT > threshold
     if above.shape[1] < in_a_row:
         return np.zeros(len(above), int)
-    confirmed = np.lib.stride_tricks.sliding_window_view(above, in_a_row, axis=1).all(-1)
+    confirmed = np.asarray(np.lib.stride_tricks.sliding_window_view(above, in_a_row, axis=1).all(-1))
     return np.where(confirmed.any(1), confirmed.argmax(1) + in_a_row, 0)

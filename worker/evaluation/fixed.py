@@ -25,14 +25,14 @@ def far_by_length(results: Results) -> list[dict[str, Any]]:
         seeds = results.seeds(system)
         limits = {(seed, fold): _threshold(results, system, seed, fold) for seed in seeds for fold in results.folds}
         for cell in results.cells():
-            parts = [(results.record(system, *key, cell), limit) for key, limit in limits.items()]
+            parts = [(key[1], results.record(system, *key, cell), limit) for key, limit in limits.items()]
             low, high = _interval(parts)
             found.append(
                 {
                     "aggregator": system, "set": cell.set, "condition": cell.condition, "T": cell.length,
                     "photos": cell.photos, "wanted": WANTED,
-                    "far": float(np.mean([record.far_above(limit) for record, limit in parts])),
-                    "tar": float(np.mean([(record.genuine > limit).mean() for record, limit in parts])),
+                    "far": float(np.mean([record.far_above(limit) for _, record, limit in parts])),
+                    "tar": float(np.mean([(record.genuine > limit).mean() for _, record, limit in parts])),
                     "ci95": None if low is None else [low, high],
                 }
             )  # fmt: skip
@@ -41,9 +41,7 @@ def far_by_length(results: Results) -> list[dict[str, Any]]:
 
 def _threshold(results: Results, system: str, seed: int, fold: int) -> float:
     """At which the mean rate over lengths, sets and the other folds is WANTED; by bisection, since it only falls."""
-    others = [
-        results.record(system, seed, other, cell) for other in results.folds if other != fold for cell in _SET_ON
-    ]
+    others = [results.record(system, seed, other, cell) for other in results.folds if other != fold for cell in _SET_ON]
     low = min(float(record.impostor[-1]) for record in others)
     high = max(float(record.highest[0]) for record in others)
     for _ in range(40):
@@ -55,25 +53,26 @@ def _threshold(results: Results, system: str, seed: int, fold: int) -> float:
     return high
 
 
-def _interval(parts: list[tuple[Record, float]]) -> tuple[float | None, float | None]:
-    """By bootstrap over people; None where the rate is so high that those accepted were not kept by person."""
-    if any(limit < record.highest[-1] for record, limit in parts):
+def _interval(parts: list[tuple[int, Record, float]]) -> tuple[float | None, float | None]:
+    """By bootstrap over the people of every fold; None where so many were accepted that not all were kept by person.
+
+    ``parts`` are (fold, scores, threshold); of one fold there is one for each seed.
+    """
+    if any(limit < record.highest[-1] for _, record, limit in parts):
         return None, None
     rng = np.random.default_rng(0)
-    accepted = [_accepted(record, limit) for record, limit in parts]
+    accepted = [record.highest_persons[record.highest > limit] for _, record, limit in parts]
+    sizes = {fold: len(record.met) for fold, record, _ in parts}
     rates = []
     for _ in range(_BOOTSTRAPS):
-        drawn: dict[int, NDArray] = {}
-        round_rates = []
-        for number, ((record, _), pairs) in enumerate(zip(parts, accepted, strict=True)):
-            size = len(record.met)
-            weight = drawn.setdefault(number, np.bincount(rng.integers(0, size, size), minlength=size).astype(float))
-            total = float(weight @ record.met @ weight)
-            round_rates.append(float((weight[pairs[:, 0]] * weight[pairs[:, 1]]).sum()) / total if total else np.nan)
-        rates.append(np.nanmean(round_rates))
+        drawn = {fold: np.bincount(rng.integers(0, n, n), minlength=n).astype(float) for fold, n in sizes.items()}
+        rates.append(
+            np.nanmean([_rate(drawn[part[0]], part[1].met, pairs) for part, pairs in zip(parts, accepted, strict=True)])
+        )
     low, high = np.quantile(rates, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _accepted(record: Record, limit: float) -> NDArray:
-    return record.highest_persons[record.highest > limit]
+def _rate(weight: NDArray, met: NDArray, pairs: NDArray) -> float:
+    total = float(weight @ met @ weight)
+    return float((weight[pairs[:, 0]] * weight[pairs[:, 1]]).sum()) / total if total else float("nan")

@@ -82,7 +82,7 @@ def train_memoryless(
     people = People.of(faces, chosen)
     embeddings = torch.from_numpy(faces.embeddings)
     model = Memoryless()
-    set_centers(model, faces, people, rng)  # type: ignore[arg-type]  # the same buffers
+    set_centers(model, faces, people, rng)  # it has the same buffers
     optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -110,7 +110,11 @@ def _step_loss(
     gallery = gallery_images(people, chosen, rng)
     intruders = (chosen + rng.integers(1, len(people), batch)) % len(people)
     tracks, foreign = jump(
-        compose(people, chosen, gallery, recipe.length, rng, hard=recipe.hard), people, intruders, recipe.jump_chance, rng
+        compose(people, chosen, gallery, recipe.length, rng, hard=recipe.hard),
+        people,
+        intruders,
+        recipe.jump_chance,
+        rng,
     )
     bank_people = rng.integers(0, len(people), recipe.bank)
     bank = embeddings[gallery_images(people, bank_people, rng) * VARIANTS]
@@ -127,7 +131,7 @@ def _step_loss(
         others.append(table[:, batch:].masked_fill(excluded, -9.0))
         weights.append(torch.where(torch.from_numpy(foreign[:, :prefix].any(1)), recipe.jumped_weight, 1.0)[:, None])
     weight = torch.cat(weights)
-    pulled = track_loss(  # type: ignore[arg-type]  # it reads llr_scale and llr_offset, which both have
+    pulled = track_loss(  # which reads llr_scale and llr_offset: both models have them
         model, torch.cat(own), torch.cat(others), weight / weight.mean(), recipe.hardest_negatives * 3
     )
     return 3 * pulled

@@ -62,7 +62,8 @@ def det(genuine: NDArray, impostor: NDArray, fars: NDArray) -> NDArray:
 
 def rank1(scores: NDArray, own: NDArray) -> NDArray:
     """Which probes [B] of ``scores`` [B, G] have their highest score with their ``own`` [B] of the G people."""
-    return np.argmax(scores, axis=1) == own
+    hits: NDArray = scores.argmax(axis=1) == own
+    return hits
 
 
 def bootstrap_drop(

@@ -50,5 +50,5 @@ def joined(parts: list[Searches]) -> Searches:
 
 
 def fnir_at(searches: Searches, fpir: float) -> float:
-    """The share of enrolled people's tracks that are not named rightly where at most ``fpir`` of strangers' are named."""
+    """The share of enrolled people's tracks not named rightly where at most ``fpir`` of strangers' are named."""
     return float((searches.enrolled <= threshold_at(searches.stranger, fpir)).mean())

@@ -85,7 +85,8 @@ def record(rounds: list[tuple[Probes, NDArray]], tested: NDArray) -> Record:
         shown, enrolled = np.nonzero(~is_own)
         impostor.append(scores[shown, enrolled])
         pairs.append(np.stack([owner[enrolled], owner[probes.own[shown]]], 1).astype(np.uint16))
-        np.add.at(met, (pairs[-1][:, 0], pairs[-1][:, 1]), 1)
+        met[np.ix_(owner, owner[probes.own])] += 1  # each person has one track a round
+        met[owner[probes.own], owner[probes.own]] -= 1
         searches += [search(scores, probes.own, probes.people, part) for part in parts]
     all_impostor, found = np.concatenate(impostor), joined(searches)
     kept = max(1, min(len(all_impostor), int(_KEPT * len(all_impostor))))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Bins of equal width over 0…1; empty ones hold nan. ``ece`` is the expected calibration error (Guo et al., 2017)."""
+    """Bins of equal width over 0…1; empty ones hold nan. ``ece``: expected calibration error (Guo et al., 2017)."""
 
     ece: float
     told: NDArray  # [bins] mean probability

@@ -85,9 +85,7 @@ def _over_all(results: Results, cell: Cell) -> list[Row]:
                 "rank1": float(np.mean(ranks)),
                 "fnir_at_fpir": {name: float(np.mean(values)) for name, values in fnirs.items()},
                 "n_identities": sum(_identities(one) for one in seeds[0]),
-                "ci95": {
-                    "miss_relative_to": _each(intervals, lambda i: [_finite(i.low), _finite(i.high)])
-                },
+                "ci95": {"miss_relative_to": _each(intervals, lambda i: [_finite(i.low), _finite(i.high)])},
                 "spread_of_seeds": {
                     "tar_at_far": {name: _spread(values) for name, values in tars.items()},
                     "rank1": _spread(ranks),

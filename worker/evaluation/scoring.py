@@ -45,7 +45,13 @@ def score_all(
 
 
 def _score(
-    system: System, draw: Draw, rounds: list[Probes], material: Material, tested: NDArray, scored: Scored, matrices: bool
+    system: System,
+    draw: Draw,
+    rounds: list[Probes],
+    material: Material,
+    tested: NDArray,
+    scored: Scored,
+    matrices: bool,
 ) -> None:
     lengths = range(1, draw.lengths[-1] + 1) if draw.timed else draw.lengths
     by_length: dict[int, list[tuple[Probes, NDArray]]] = {length: [] for length in draw.lengths}
@@ -64,7 +70,9 @@ def _score(
             kept = np.stack([table for _, table in scores[:MATRIX_ROUNDS]]).astype(np.float32)
             scored.extra[f"matrix-{draw.set}-{length}"] = kept
     if courses:
-        scored.timings[(draw.set, draw.condition)] = Timing(*(np.concatenate(part) for part in zip(*courses, strict=True)))
+        scored.timings[(draw.set, draw.condition)] = Timing(
+            *(np.concatenate(part) for part in zip(*courses, strict=True))
+        )
 
 
 def _course(table: NDArray, probes: Probes, tested: NDArray) -> tuple[NDArray, NDArray, NDArray]:

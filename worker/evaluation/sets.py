@@ -45,7 +45,8 @@ class Images:
     @property
     def counts(self) -> NDArray:
         """Images [people] of each person."""
-        return (self.of_person >= 0).sum(1)
+        number: NDArray = (self.of_person >= 0).sum(1)
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,13 @@ class Probes:
 
 
 def composed(
-    images: Images, people: NDArray, without: NDArray, length: int, rng: np.random.Generator, hard: NDArray, bursts: float
+    images: Images,
+    people: NDArray,
+    without: NDArray,
+    length: int,
+    rng: np.random.Generator,
+    hard: NDArray,
+    bursts: float,
 ) -> NDArray:
     """Rows [B, T] of one track for each of ``people`` [B], from images that are not among ``without`` [B, K].
 
@@ -95,7 +102,10 @@ def drawn_from(
 
 
 def jumped(rows: NDArray, foreign: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Rows with a block of ``foreign`` rows in each, and where [B, T]: 15–40 % of the frames, none in the first quarter."""
+    """Rows with a block of ``foreign`` rows each, and where [B, T].
+
+    A block covers 15–40 % of the frames, and none of the first quarter.
+    """
     tracks, length = rows.shape
     block = np.maximum(1, np.round(length * rng.uniform(0.15, 0.4, tracks))).astype(int)
     first = int(np.ceil(length * 0.25))
@@ -106,7 +116,7 @@ def jumped(rows: NDArray, foreign: NDArray, rng: np.random.Generator) -> tuple[N
 
 
 def intruding(images: Images, people: NDArray, length: int, rng: np.random.Generator) -> NDArray:
-    """Rows [B, T] of people who walk into somebody else's track; mostly seen well, which is what makes them dangerous."""
+    """Rows [B, T] of people who walk into somebody else's track; mostly seen well, which makes them dangerous."""
     nothing = np.full((len(people), 1), -1)
     hard = rng.random(len(people)) > _EASY_INTRUDERS
     return composed(images, people, nothing, length, rng, hard, BURST_SHARE)
@@ -115,7 +125,8 @@ def intruding(images: Images, people: NDArray, length: int, rng: np.random.Gener
 def photos_of(images: Images, people: NDArray, number: int, turn: int) -> NDArray:
     """Images [G, number] that enrol each person, starting with another one every ``turn``."""
     counts = images.counts[people]
-    return images.of_person[people[:, None], (turn + np.arange(number)) % counts[:, None]]
+    photos: NDArray = images.of_person[people[:, None], (turn + np.arange(number)) % counts[:, None]]
+    return photos
 
 
 def _runs(tracks: int, runs: int, length: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +75,11 @@ def save(path: Path, digest: str, scored: dict[str, Scored]) -> None:
 def load(path: Path, digest: str) -> dict[str, Scored] | None:
     """By system; None where there is no such file, or one that was made from something else, or a broken one."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             if str(saved["digest"]) != digest:
                 return None
             arrays = {name: saved[name] for name in saved.files if name != "digest"}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     return _unpacked(arrays)
 

@@ -6,7 +6,7 @@ depends on.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ class Plan:
     seed: int = 0
     folds: int = 5
     seeds: int = 3
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     networks: tuple[str, ...] = NETWORKS
 
     def jobs(self) -> list[Job]:
