@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.evaluation.store import Job, Scored
     from worker.evaluation.study import Plan, Study
 
-MIN_PEOPLE = 60
+MIN_PEOPLE_A_FOLD = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,22 +80,26 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidSettings("--seeds: one or more")
     if options.steps is not None and options.steps < 1:
         raise InvalidSettings("--steps: one or more")
+    _enough(sum(path.is_dir() for path in options.data.iterdir()), "folders", options)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidSettings(f"--out {options.out} can't be made: {error.strerror}") from error
 
 
+def _enough(people: int, what: str, options: argparse.Namespace) -> None:
+    needed = MIN_PEOPLE_A_FOLD * options.folds
+    if people < needed:
+        raise InvalidSettings(
+            f"{people} {what} in {options.data}: {options.folds} folds need {needed}, or give --folds fewer"
+        )
+
+
 def _study(options: argparse.Namespace, settings: Settings, console: Console) -> "Study":
     from worker.evaluation.study import Study
 
     material = _material(options, settings, console)
-    able = int((material.images.counts > 1).sum())
-    needed = MIN_PEOPLE * options.folds // 2
-    if able < needed:
-        raise InvalidSettings(
-            f"{able} people with two usable images in {options.data}, at least {needed} are needed for {options.folds} folds"
-        )
+    _enough(int((material.images.counts > 1).sum()), "people with two usable images", options)
     return Study(_plan(options), material, options.out / "folds")
 
 
