@@ -100,7 +100,7 @@ def test_memoryless_remembers_nothing() -> None:
 def test_the_classifier_learns_whom_it_is_shown() -> None:
     """Eight people who are far apart: after some steps it names their other frames; a softmax sums to one."""
     photos = [np.flatnonzero(FACES.person == person) for person in range(8)]
-    model = train_closed_set(FACES, photos, ClosedSetRecipe(steps=80, batch=32), seed=0)
+    model = train_closed_set(FACES, photos, ClosedSetRecipe(steps=80, batch=32), 0)
     rows = np.array([images[0] * VARIANTS + np.arange(5) for images in photos])
     chances = told(model, FACES.embeddings[rows])
     assert (chances.argmax(1) == np.arange(8)).all()

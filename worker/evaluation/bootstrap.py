@@ -43,15 +43,13 @@ def misses(
     sizes = [len(fold.met) for fold in next(iter(systems.values()))[0]]
     draws = [[np.ones(size) for size in sizes]]
     draws += [[np.bincount(rng.integers(0, n, n), minlength=n).astype(float) for n in sizes] for _ in range(rounds)]
-    return {
-        name: np.array(
-            [
-                np.nanmean([fold.miss(far, d) for folds in system for fold, d in zip(folds, drawn, strict=True)])
-                for drawn in draws
-            ]
-        )
-        for name, system in systems.items()
-    }
+    found = {}
+    for name, system in systems.items():
+        every = [
+            [fold.miss(far, d) for folds in system for fold, d in zip(folds, drawn, strict=True)] for drawn in draws
+        ]
+        found[name] = np.nanmean(every, axis=1)
+    return found
 
 
 def ratio(candidate: NDArray, reference: NDArray) -> Interval:

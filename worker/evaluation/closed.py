@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.evaluation.cells import Material
-from worker.evaluation.closed_set import told, train_closed_set
+from worker.evaluation.closed_set import ClosedSetRecipe, told, train_closed_set
 from worker.evaluation.networks import Network
 from worker.evaluation.pooling import fused
 from worker.evaluation.sets import composed
@@ -21,7 +21,9 @@ ROUNDS = 4
 _LEAST_IMAGES = 3
 
 
-def closed_against_open(network: Network, material: Material, tested: NDArray, seed: int) -> dict[str, NDArray]:
+def closed_against_open(
+    network: Network, material: Material, tested: NDArray, recipe: ClosedSetRecipe, seed: int
+) -> dict[str, NDArray]:
     """Arrays by name: the highest softmax and score of tracks of classes and of strangers, and whether it was right.
 
     Nothing where fewer than four people have three images.
@@ -33,7 +35,7 @@ def closed_against_open(network: Network, material: Material, tested: NDArray, s
         return {}
     own = [images.of_person[person][: images.counts[person]] for person in classes]
     photos = [everything[:-1] for everything in own]
-    classifier = train_closed_set(material.faces, photos, seed=seed)
+    classifier = train_closed_set(material.faces, photos, recipe, seed)
     enrolled = np.stack([fused(material.embeddings[p * VARIANTS][None])[0] for p in photos])[:, None]
     known, unknown = _tracks(material, classes, strangers, photos, seed)
     answer: dict[str, NDArray] = {}

@@ -40,9 +40,7 @@ class ClosedSetRecipe:
     learning_rate: float = 5e-3
 
 
-def train_closed_set(
-    faces: EmbeddedFaces, photos: list[NDArray], recipe: ClosedSetRecipe = ClosedSetRecipe(), seed: int = 0
-) -> ClosedSet:
+def train_closed_set(faces: EmbeddedFaces, photos: list[NDArray], recipe: ClosedSetRecipe, seed: int) -> ClosedSet:
     """Classes are the people whose images ``photos`` lists, in that order; all variants of those images train."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -15,10 +15,9 @@ from worker.evaluation.results import Results
 
 WANTED = 1e-3
 _SET_ON = [Cell(kind, "mixed", length, 1) for kind in ("A", "B") for length in (4, 8, 16)]
-_BOOTSTRAPS = 200
 
 
-def far_by_length(results: Results) -> list[dict[str, Any]]:
+def far_by_length(results: Results, bootstraps: int) -> list[dict[str, Any]]:
     """A row for each system and set: the false accept rate at the threshold that gave WANTED on the other folds."""
     found = []
     for system in results.systems:
@@ -26,7 +25,7 @@ def far_by_length(results: Results) -> list[dict[str, Any]]:
         limits = {(seed, fold): _threshold(results, system, seed, fold) for seed in seeds for fold in results.folds}
         for cell in results.cells():
             parts = [(key[1], results.record(system, *key, cell), limit) for key, limit in limits.items()]
-            low, high = _interval(parts)
+            low, high = _interval(parts, bootstraps)
             found.append(
                 {
                     "aggregator": system, "set": cell.set, "condition": cell.condition, "T": cell.length,
@@ -53,7 +52,7 @@ def _threshold(results: Results, system: str, seed: int, fold: int) -> float:
     return high
 
 
-def _interval(parts: list[tuple[int, Record, float]]) -> tuple[float | None, float | None]:
+def _interval(parts: list[tuple[int, Record, float]], bootstraps: int) -> tuple[float | None, float | None]:
     """By bootstrap over the people of every fold; None where so many were accepted that not all were kept by person.
 
     ``parts`` are (fold, scores, threshold); of one fold there is one for each seed.
@@ -64,12 +63,10 @@ def _interval(parts: list[tuple[int, Record, float]]) -> tuple[float | None, flo
     accepted = [record.highest_persons[record.highest > limit] for _, record, limit in parts]
     sizes = {fold: len(record.met) for fold, record, _ in parts}
     rates = []
-    for _ in range(_BOOTSTRAPS):
+    for _ in range(bootstraps):
         drawn = {fold: np.bincount(rng.integers(0, n, n), minlength=n).astype(float) for fold, n in sizes.items()}
-        rates.append(
-            np.nanmean([_rate(drawn[part[0]], part[1].met, pairs) for part, pairs in zip(parts, accepted, strict=True)])
-        )
-    low, high = np.quantile(rates, [0.025, 0.975])
+        rates.append([_rate(drawn[part[0]], part[1].met, pairs) for part, pairs in zip(parts, accepted, strict=True)])
+    low, high = np.quantile(np.nanmean(rates, axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -23,15 +23,19 @@ _DET_EVERY = 5  # of the kept false accept rates
 
 
 def outcome(
-    study: Study, results: Results, report: Callable[[int, int], None] = lambda done, total: None
+    study: Study,
+    results: Results,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    bootstraps: int = 200,
 ) -> dict[str, Any]:
     """``rows``, ``probability``, ``time_to_identity`` and the rest, ready for JSON."""
     return {
         "protocol": _protocol(study),
-        "rows": rows(results, report),
+        "rows": rows(results, bootstraps, report),
         "probability": probability(results),
         "time_to_identity": time_to_identity(results),
-        "far_at_fixed_threshold": far_by_length(results),
+        "far_at_fixed_threshold": far_by_length(results, bootstraps),
         "det": _det(results),
         "closed_set": _closed(results),
         "examples": _examples(results),

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.evaluation.curves import Scale, Series, bars, lines
 from worker.evaluation.sections import closed_set, example_tracks, fixed_thresholds
-from worker.evaluation.tables import html_table, misses_table, number, open_set_table
+from worker.evaluation.tables import html_table, intervals_table, misses_table, number, open_set_table
 
 SHOWN = ("first", "best", "mean", "norm8", "centred_norm8", "memoryless", "lstm")
 _BARS_T = 8
@@ -37,6 +37,9 @@ def _summary(found: dict[str, Any]) -> str:
         '<p class="quiet">1 − TAR, at a false accept rate of 1e-3 / 1e-4, divided by what the norm^8 mean misses; '
         "below 1 is better. A: frames degraded independently. B: bursts. C: tracks that jump to another person.</p>"
         + html_table(misses_table(found["rows"]))
+        + "<details><summary>95 % intervals at 1e-3, by a paired bootstrap over people</summary>"
+        + html_table(intervals_table(found["rows"]))
+        + "</details>"
         + '<h3>FNIR at FPIR 1 %</h3><p class="quiet">Half of the people unknown, several halves; folds pooled.</p>'
         + html_table(open_set_table(found["rows"]))
         + "</section>"

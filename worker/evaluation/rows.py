@@ -15,17 +15,16 @@ FARS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}
 FPIRS = {"1e-2": 1e-2, "1e-3": 1e-3}
 REFERENCES = ("norm8", "centred_norm8")
 _MISSED_AT = ("1e-3", "1e-4")
-_BOOTSTRAPS = 200
 
 Row = dict[str, Any]
 
 
-def rows(results: Results, report: Callable[[int, int], None] = lambda done, total: None) -> list[Row]:
+def rows(results: Results, bootstraps: int, report: Callable[[int, int], None] = lambda done, total: None) -> list[Row]:
     """Over all folds first, then each fold's own."""
     cells = results.cells()
     whole: list[Row] = []
     for number, cell in enumerate(cells):
-        whole += _over_all(results, cell)
+        whole += _over_all(results, cell, bootstraps)
         report(number + 1, len(cells))
     single = [
         _of_fold(results, cell, system, seed, fold)
@@ -61,13 +60,13 @@ def _of_fold(results: Results, cell: Cell, system: str, seed: int, fold: int) ->
     }
 
 
-def _over_all(results: Results, cell: Cell) -> list[Row]:
+def _over_all(results: Results, cell: Cell, bootstraps: int) -> list[Row]:
     by_system = {
         system: [[results.record(system, seed, fold, cell) for fold in results.folds] for seed in results.seeds(system)]
         for system in results.systems
     }
     paired = {name: [[one.paired() for one in folds] for folds in seeds] for name, seeds in by_system.items()}
-    missed = {far: misses(paired, FARS[far], rounds=_BOOTSTRAPS) for far in _MISSED_AT}
+    missed = {far: misses(paired, FARS[far], rounds=bootstraps) for far in _MISSED_AT}
     found = []
     for system, seeds in by_system.items():
         intervals = {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worker.evaluation.cells import Draw, Material, draws, probes
 from worker.evaluation.closed import closed_against_open
+from worker.evaluation.closed_set import ClosedSetRecipe
 from worker.evaluation.examples import examples
 from worker.evaluation.folds import split
 from worker.evaluation.networks import MAIN, NETWORKS, trained
@@ -37,6 +38,7 @@ class Plan:
     seeds: int = 3
     recipe: Recipe = field(default_factory=Recipe)
     networks: tuple[str, ...] = NETWORKS
+    closed_set: ClosedSetRecipe = field(default_factory=ClosedSetRecipe)
 
     def jobs(self) -> list[Job]:
         """In the order in which they are done: pooling first, then the main network of all folds."""
@@ -68,7 +70,9 @@ class Study:
     def digest(self) -> str:
         """Of data, options and code: what a finished job may depend on. Folds' and seeds' numbers are in its name."""
         digest = hashlib.sha256(code_digest().encode())
-        digest.update(repr((self.plan.seed, self.plan.folds, asdict(self.plan.recipe))).encode())
+        digest.update(
+            repr((self.plan.seed, self.plan.folds, asdict(self.plan.recipe), asdict(self.plan.closed_set))).encode()
+        )
         digest.update("\0".join(self.material.faces.names).encode())
         for array in (self.material.embeddings, self.material.faces.severity, self.material.faces.person):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -108,7 +112,7 @@ class Study:
         main = job.system == MAIN
         scored = score_all(network, sets, self.material, test, matrices=main)
         if main and job.seed == 0:
-            scored.extra.update(closed_against_open(network, self.material, test, self.plan.seed))
+            scored.extra.update(closed_against_open(network, self.material, test, self.plan.closed_set, self.plan.seed))
             scored.extra.update(examples(network, self.material, sets))
         return {job.system: scored}
 

@@ -26,6 +26,21 @@ def misses_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]
     return head, lines
 
 
+def intervals_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: the 95 % interval of the miss relative to norm^8 at FAR 1e-3, by system."""
+    chosen = _whole(rows)
+    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
+    lines = []
+    for system in dict.fromkeys(row["aggregator"] for row in rows):
+        told = [system]
+        for cell in _CELLS:
+            row = chosen.get((system, *cell))
+            bounds = row["ci95"]["miss_relative_to"]["norm8"]["1e-3"] if row else [None, None]
+            told.append("–".join(number(bound) for bound in bounds) if bounds[0] is not None else "–")
+        lines.append(told)
+    return head, lines
+
+
 def open_set_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Header and lines: FNIR at FPIR 1 %, folds pooled, mean of seeds, by system."""
     chosen = _whole(rows)
