@@ -18,6 +18,7 @@ class Scale:
     low: float
     high: float
     logarithmic: bool = False
+    at: tuple[float, ...] = ()  # ticks, where five steps would fall on odd values
 
     def share(self, value: float) -> float:
         """0…1 from low to high, cut at both ends."""
@@ -28,7 +29,9 @@ class Scale:
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
     def ticks(self) -> list[float]:
-        """Powers of ten, or five steps."""
+        """Those given, powers of ten, or five steps."""
+        if self.at:
+            return list(self.at)
         if self.logarithmic:
             return [10.0**power for power in range(round(log10(self.low)), round(log10(self.high)) + 1)]
         return [self.low + (self.high - self.low) * step / 5 for step in range(6)]
@@ -58,6 +61,9 @@ def lines(series: Sequence[Series], across: Scale, up: Scale, words: tuple[str, 
         key = f'<svg width="34" height="10" aria-hidden="true"><path d="M0 5H34" stroke-width="3" {style}/></svg>'
         legend.append(f'<span style="white-space:nowrap;margin-right:14px">{key} {escape(one.name)}</span>')
     return _svg("".join(parts), label) + f'<p class="quiet">{"".join(legend)}</p>'
+
+
+FRAMES = Scale(1, 32, at=(1, 4, 8, 16, 24, 32))
 
 
 def bars(

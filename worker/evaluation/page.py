@@ -6,7 +6,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from worker.evaluation.curves import Scale, Series, bars, lines
+from worker.evaluation.curves import FRAMES, Scale, Series, bars, lines
 from worker.evaluation.sections import closed_set, example_tracks, fixed_thresholds
 from worker.evaluation.tables import html_table, intervals_table, misses_table, number, open_set_table
 
@@ -99,7 +99,7 @@ def _time(found: dict[str, Any]) -> str:
         frames = range(1, 33)
         series = [Series(row["aggregator"], frames, row["confirmed_by_frame"]) for row in rows]
         title = f"Set {kind[0]}, {kind[1]}" if kind[0] != kind[1] else f"Set {kind[0]}"
-        chart = lines(series, Scale(1, 32), Scale(0, 1), ("used frames", "confirmed"), f"Time to identity, {title}")
+        chart = lines(series, FRAMES, Scale(0, 1), ("used frames", "confirmed"), f"Time to identity, {title}")
         table = [
             [r["aggregator"], str(r["median_frames"] or "–"), str(r["p90_frames"] or "–"), number(r["never"], 3),
              f"{r['fpir']['value']:.4f} [{r['fpir']['ci95'][0]:.4f}, {r['fpir']['ci95'][1]:.4f}]"]

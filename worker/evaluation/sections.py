@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from worker.evaluation.curves import Scale, Series, bars, lines
+from worker.evaluation.curves import FRAMES, Scale, Series, bars, lines
 from worker.evaluation.tables import number
 
 _SYSTEMS = ("norm8", "centred_norm8", "memoryless", "lstm")
@@ -24,7 +24,7 @@ def fixed_thresholds(found: dict[str, Any]) -> str:
             continue
         wanted = rows[0]["wanted"]
         series.append(Series("wanted", [1, 32], [wanted, wanted]))
-        chart = lines(series, Scale(1, 32), Scale(1e-5, 1e-1, True), ("frames", "FAR"), f"FAR by length, set {kind}")
+        chart = lines(series, FRAMES, Scale(1e-5, 1e-1, True), ("frames", "FAR"), f"FAR by length, set {kind}")
         parts.append(f"<h3>Set {kind}</h3>{chart}")
     words = (
         "The threshold gives a FAR of 1e-3 over sets A and B at T = 4, 8, 16 on the other folds' people. A score that "
