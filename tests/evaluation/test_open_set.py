@@ -6,6 +6,7 @@ import pytest
 from worker.calibration import Calibration
 from worker.evaluation.confirmation import ever_confirmed, frames_until, leading
 from worker.evaluation.open_set import Searches, fnir_at, halves, joined, search
+from worker.evaluation.rates import rate
 from worker.evaluation.reliability import likelihood_ratio, probabilities, reliability
 from worker.stages.identify import IdentifyOptions, identify
 from worker.types import GalleryView, Recognition
@@ -130,3 +131,13 @@ def test_separated_scores_have_a_finite_ratio() -> None:
     """Where no impostor scores as high as any genuine: steep, but a number."""
     scale, offset = likelihood_ratio(np.array([0.8, 0.9]), np.array([0.1, 0.2]))
     assert scale > 5 and np.isfinite([scale, offset]).all() and 0.2 < offset / scale < 0.8
+
+
+def test_the_interval_of_a_rate_is_of_people() -> None:
+    """Ten tracks of each of 100 people, of whom 10 are always named: as wide as 100 people say, not 1,000 tracks."""
+    people = np.repeat(np.arange(100), 10)
+    found = rate(people < 10, people)
+    assert found.value == 0.1
+    # Binomial with 100 draws: 0.1 ± 1.96 · 0.03; bounds are multiples of 0.01.
+    assert found.low == pytest.approx(0.041, abs=0.012) and found.high == pytest.approx(0.159, abs=0.012)
+    assert rate(np.zeros(1000, bool), people).high == 0

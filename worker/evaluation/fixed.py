@@ -14,7 +14,7 @@ from worker.evaluation.records import Record
 from worker.evaluation.results import Results
 
 WANTED = 1e-3
-_SET_ON = [Cell(kind, "mixed", length, 1) for kind in ("A", "B") for length in (4, 8, 16)]
+SET_ON = [Cell(kind, "mixed", length, 1) for kind in ("A", "B") for length in (4, 8, 16)]
 
 
 def far_by_length(results: Results, bootstraps: int) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def far_by_length(results: Results, bootstraps: int) -> list[dict[str, Any]]:
 
 def _threshold(results: Results, system: str, seed: int, fold: int) -> float:
     """At which the mean rate over lengths, sets and the other folds is WANTED; by bisection, since it only falls."""
-    others = [results.record(system, seed, other, cell) for other in results.folds if other != fold for cell in _SET_ON]
+    others = [results.record(system, seed, other, cell) for other in results.folds if other != fold for cell in SET_ON]
     low = min(float(record.impostor[-1]) for record in others)
     high = max(float(record.highest[0]) for record in others)
     for _ in range(40):

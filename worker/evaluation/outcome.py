@@ -15,6 +15,7 @@ from worker.evaluation.networks import MAIN
 from worker.evaluation.records import FARS
 from worker.evaluation.results import Results
 from worker.evaluation.rows import rows
+from worker.evaluation.strangers import fpir_by_length
 from worker.evaluation.study import Study
 from worker.evaluation.timing import time_to_identity
 
@@ -36,6 +37,7 @@ def outcome(
         "probability": probability(results),
         "time_to_identity": time_to_identity(results),
         "far_at_fixed_threshold": far_by_length(results, bootstraps),
+        "fpir_at_fixed_threshold": fpir_by_length(results),
         "det": _det(results),
         "closed_set": _closed(results),
         "examples": _examples(results),

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.evaluation.confirmation import frames_until
+from worker.evaluation.rates import rate
 from worker.evaluation.results import Results
 
 FPIR = 1e-2  # wanted share of strangers' tracks of 32 frames that are ever confirmed as anybody
 FRAMES_PER_SECOND = 10  # used frames, for seconds
 _SET_ON = [("clean", "clean"), ("B", "mixed")]
-_BOOTSTRAPS = 500
 
 
 def time_to_identity(results: Results) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def time_to_identity(results: Results) -> dict[str, Any]:
     for system in results.systems:
         for kind in results.timed():
             frames, people, strangers = _measured(results, system, kind)
-            rows.append(_row(system, kind, frames) | {"fpir": _rate(strangers, people)})
+            rows.append(_row(system, kind, frames) | {"fpir": _share(strangers, people)})
     return {
         "wanted_fpir": FPIR,
         "rule": "three frames in a row above the threshold, the right person leading the gallery",
@@ -63,12 +63,6 @@ def _row(system: str, kind: tuple[str, str], frames: NDArray) -> dict[str, Any]:
     }
 
 
-def _rate(strangers: NDArray, people: NDArray) -> dict[str, Any]:
-    """The share of tracks confirmed, with the interval of a bootstrap over people."""
-    _, number = np.unique(people, return_inverse=True)
-    many = np.bincount(number)
-    confirmed = np.bincount(number, strangers)
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(many), (_BOOTSTRAPS, len(many)))
-    low, high = np.quantile(confirmed[drawn].sum(1) / many[drawn].sum(1), [0.025, 0.975])
-    return {"value": float(strangers.mean()), "ci95": [float(low), float(high)], "gallery": "all other people tested"}
+def _share(strangers: NDArray, people: NDArray) -> dict[str, Any]:
+    told = rate(strangers, people)
+    return {"value": told.value, "ci95": [told.low, told.high], "gallery": "all other people tested"}
