@@ -147,21 +147,24 @@ def _teller(bar: Progress, task: TaskID) -> Callable[[int, int, str], None]:
 
 def _cross_validate(study: "Study", console: Console) -> "dict[Job, dict[str, Scored]]":
     jobs = study.plan.jobs()
+    kept_jobs: set[Job] = set()
+    finished: set[Job] = set()
     with _progress(console) as bar:
-        # Jobs that were there would spoil the estimate of the time left, so they leave the bar's total.
         task = bar.add_task("folds", total=float(len(jobs)))
-        state = {"done": 0.0, "total": float(len(jobs))}
 
         def tell(job: "Job", share: float, kept: bool) -> None:
-            if kept:
-                state["total"] -= 1
-            elif share == 1.0:
-                state["done"] += 1
-            now = state["done"] + (share if share < 1.0 else 0.0)
+            if share == 1.0:
+                (kept_jobs if kept else finished).add(job)
+            part = share if share < 1.0 else 0.0
             what = f"fold {job.fold + 1}, {job.system}" + ("" if job.system == "pooling" else f", seed {job.seed}")
-            bar.update(task, description=what, completed=round(now, 2), total=state["total"])
+            # What was there would spoil the estimate of the time left, so it leaves the bar.
+            left = max(1, len(jobs) - len(kept_jobs))
+            bar.update(task, description=what, completed=round(len(finished) + part, 2), total=float(left))
 
-        return study.run(tell)
+        done = study.run(tell)
+    if kept_jobs:
+        console.print(f"{len(kept_jobs)} of {len(jobs)} parts were finished before and used again", highlight=False)
+    return done
 
 
 def _progress(console: Console) -> Progress:
