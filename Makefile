@@ -114,5 +114,5 @@ lock: $(BIN)/uv  ## resolve the locks anew
 	$(IMAGE_LOCK) --python-version 3.11 --extra tracing --extra cuda -o requirements/gpu.lock pyproject.toml
 	$(IMAGE_LOCK) --python-version 3.11 -o requirements/build.lock requirements/build.in
 
-clean:  ## remove what was built and installed here
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+clean:  ## remove what was built, fetched and installed here, and the data of 'make broker'
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist .cache .tools

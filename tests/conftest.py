@@ -17,6 +17,8 @@ from kafka import cluster
 from kafka.net import compat, connection, manager
 
 from tests.broker.cluster import Broker, NoBroker
+from tests.deploy import tools
+from tests.required import REQUIRE, missing, required
 from worker.assemble import Loaded, open_models
 from worker.engines.engine import Engine
 from worker.engines.models import load_recognizer, manifests, original_path
@@ -32,13 +34,14 @@ NEED_MODELS = {"detector", "embedder", "loaded", "original_models"}
 
 def pytest_configure(config: pytest.Config) -> None:
     """One thread, no setting of the developer's own, no GPU but for the tests of it: before anything is collected."""
+    required()
     # The client's threads draw from the global generator, which Hypothesis watches while it draws from its own.
     for module in (cluster, compat, connection, manager):
         module.random = random.Random()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # torch's threads would wait for each other, and spin: most of its tests' time
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    for name in [name for name in os.environ if name.upper().startswith(PREFIX) and name != TEST_DATA]:
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX) and name not in (TEST_DATA, REQUIRE)]:
         del os.environ[name]
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -94,7 +97,7 @@ def kafka_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSe
     try:
         broker.start()
     except NoBroker as reason:
-        pytest.skip(f"no Kafka: {reason}")
+        missing("kafka", f"no Kafka: {reason}")
     yield broker.settings()
     broker.stop()
 
@@ -108,6 +111,15 @@ def kafka(kafka_settings: KafkaSettings) -> Settings:
         service=ServiceSettings(application_id=name),
         topics=TopicSettings(frames=f"{name}.camera.frames"),
     )
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' checker of rules and metrics."""
+    try:
+        return tools.promtool()
+    except tools.NoTool as reason:
+        missing("prometheus", str(reason))
 
 
 @pytest.fixture(scope="session")

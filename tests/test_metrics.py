@@ -1,8 +1,6 @@
 """What a scrape shows, read by Prometheus' own parser; and that the handbook lists exactly that."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.clock import Clock
+from tests.deploy import tools
 from tests.steps import full_step, result
 from tests.test_messages import CONTEXT
 from worker.engines.choice import Computing
@@ -355,14 +354,6 @@ def test_no_person_track_or_event_is_a_label() -> None:
         assert event.identity.person_id is None or f'"{event.identity.person_id}"' not in text
 
 
-def promtool() -> str:
-    """Prometheus' own tool."""
-    path = shutil.which("promtool")
-    if path is None:
-        pytest.skip("promtool is not on PATH: it comes with Prometheus")
-    return path
-
-
 def handbook_rows(metrics: Metrics) -> list[str]:
     """The table as it must stand, made from what is scraped."""
     rows = []
@@ -408,9 +399,7 @@ def test_everything_has_samples() -> None:
     assert empty == []
 
 
-def test_promtool_has_nothing_to_say() -> None:
+def test_promtool_has_nothing_to_say(promtool: Path) -> None:
     """Names, units and help by the rules of Prometheus' own linter."""
-    run = subprocess.run(
-        [promtool(), "check", "metrics"], input=exposition(everything()), capture_output=True, text=True, timeout=60
-    )
+    run = tools.run(promtool, "check", "metrics", stdin=exposition(everything()))
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -162,6 +163,42 @@ def test_a_batch_that_is_given_up_is_an_error_and_comes_again(hall: Hall, studio
     assert (first.status.status_code, second.status.status_code) == (StatusCode.ERROR, StatusCode.UNSET)
     assert first.attributes["error.type"] == "Retryable"
     assert first.context.trace_id == second.context.trace_id
+
+
+def test_what_went_wrong_is_told_by_its_class_alone(studio: Studio) -> None:
+    """An error's text may name anything; spans leave the house."""
+    with pytest.raises(ValueError, match="4711"), studio.tracer.batch([frame(SAMPLED)]), studio.tracer.commit(1):
+        raise ValueError("the record of person 4711 is odd")
+    assert len(studio.spans()) == 3
+    for span in studio.spans():
+        assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "ValueError")
+        assert "4711" not in span.to_json()
+
+
+class Silent(SpanExporter):
+    """A collector that takes what it is sent and never answers."""
+
+    def __init__(self) -> None:
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Waits."""
+        self.asked.set()
+        self.answers.wait()
+        return SpanExportResult.SUCCESS
+
+
+def test_a_silent_collector_holds_up_no_end() -> None:
+    """Closing comes back while the last spans still wait for an answer."""
+    exporter = Silent()
+    settings = load_settings(environ={}).model_copy(update={"tracing": TracingSettings(enabled=True, sample_ratio=1)})
+    tracer = SpanTracer(settings, BatchSpanProcessor(exporter))
+    with tracer.batch([frame()]):
+        pass
+    tracer.close()
+    assert exporter.asked.is_set()
+    assert [thread.name for thread in threading.enumerate()].count("last spans") == 1
+    exporter.answers.set()
 
 
 def test_the_environment_may_name_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from worker.assemble import Loaded, open_gallery, open_models, open_people
 from worker.engines.int8 import load_int8
 from worker.engines.models import EMBEDDER, load, load_recognizer, manifests
 from worker.errors import FacelineError, ModelError
+from worker.gallery.backup import take
 from worker.settings import Settings
 from worker.stages.detect import detect
 from worker.stages.embed import embed
@@ -26,6 +27,10 @@ _LOCAL_SECONDS = 120.0
 _ENGINE_SECONDS = 1200.0  # TensorRT compiles what isn't in its cache
 _CLOCK_SECONDS = 5.0  # a newest frame further in the future means that clocks disagree
 MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
+
+
+Role = Literal["worker", "administrator"]
+"""Whose questions are asked: each can ask only what it has rights for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,10 @@ class Check:
 class Checkup:
     """All checks for ``settings``, in the order in which a worker would stumble. One thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, role: Role = "worker") -> None:
+        """``role``: an administrator may describe topics and read none, so a worker's questions aren't asked."""
         self._settings = settings
+        self._role = role
         self._loaded: Loaded | None = None
         self._models_there = False
         # Each check asks the broker a handful of times.
@@ -65,6 +72,10 @@ class Checkup:
             return
         topics = list(_bounded("topics", self._topics, self._broker_seconds))
         yield from topics
+        if self._role == "administrator":
+            text = "not asked as an administrator: check as the workers' user"
+            yield from (Check(name, "skipped", text) for name in ("rights", "frames", "group", "gallery"))
+            return
         yield from _bounded("rights", self._rights, self._broker_seconds)
         missing = {str(check.details.get("missing")) for check in topics}
         for name, function, topic in (
@@ -114,7 +125,8 @@ class Checkup:
         choice = self._loaded.choice
         precisions = {one.precision for one in self._loaded.computing.values()}
         what = f"{', '.join(sorted(set(engines.values())))} in {', '.join(sorted(precisions))}"
-        text = f"{what}: detector, embedder and recognizer ran; chosen since {choice.reason}"
+        why = f"fine without a GPU; {choice.reason}" if choice.no_gpu else f"chosen since {choice.reason}"
+        text = f"{what}: detector, embedder and recognizer ran; {why}"
         details = {**engines, "milliseconds": milliseconds, "kind": choice.kind, "reason": choice.reason}
         return [Check("engine", "warning" if choice.idle_gpu else "ok", text, details)]
 
@@ -124,12 +136,22 @@ class Checkup:
         with closing(open_people(self._settings)) as people:
             view = open_gallery(self._settings, self._loaded, people).view(datetime.now(UTC))
         number = len(view.person_ids)
-        notes = [Check("gallery", "warning", note) for note in view.notes]
+        notes = [Check("gallery", "warning", note) for note in view.notes] + self._unsealed()
         if not number:
             text = "nobody may be matched, so everybody stays unknown: enrol with 'faceline enroll PERSON PHOTO…'"
             return [Check("gallery", "warning", text, {"people": 0}), *notes]
         text = f"{number} {'person' if number == 1 else 'people'} may be matched"
         return [Check("gallery", "ok", text, {"people": number, "version": view.version}), *notes]
+
+    def _unsealed(self) -> list[Check]:
+        """Of a gallery that is to be sealed: who enrolled without the key."""
+        if not (self._settings.kafka.bootstrap_servers and self._settings.encryption.key_file):
+            return []
+        number = take(self._settings).num_plain
+        if not number:
+            return []
+        text = f"{_count(number, 'record')} on {self._settings.topics.gallery} not sealed: enrol these people again"
+        return [Check("gallery", "warning", f"{text}, with encryption.key_file set")]
 
     def _broker(self) -> list[Check]:
         kafka = self._settings.kafka

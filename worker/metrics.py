@@ -347,12 +347,6 @@ class _State:
             ["model"],
             registry=registry,
         )
-        self.latency_budget = Gauge(
-            "faceline_latency_budget_seconds",
-            "What faceline_capture_to_publish_seconds is to stay below, as service.latency_budget_seconds says. 0: the "
-            "worker has just begun.",
-            registry=registry,
-        )
         self.delivery = Info(
             "faceline_delivery",
             "Delivery mode. at_least_once: subscribers must drop duplicates by event id.",
@@ -467,8 +461,12 @@ class Metrics:
         self._state.parity_failed.labels(model).set(1)
 
     def latency_budget(self, seconds: float) -> None:
-        """How long it may take from capture to publication; for alerts to compare with."""
-        self._state.latency_budget.set(seconds)
+        """How long it may take from capture to publication; for alerts to compare with. Say it once."""
+        Gauge(
+            "faceline_latency_budget_seconds",
+            "What faceline_capture_to_publish_seconds is to stay below. It is service.latency_budget_seconds.",
+            registry=self.registry,
+        ).set(seconds)
 
     def describe(self, delivery: str, models: "ModelsMessage", computing: "Mapping[str, Computing]") -> None:
         """Say once what this worker is; ``computing`` by model."""

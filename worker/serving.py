@@ -104,6 +104,7 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
     stop = Stop()
     health = Health(settings.service.stall_seconds, is_stopping=lambda: stop.requested)
     desk = _Desk(Metrics(), health, BatchLog())
+    desk.metrics.latency_budget(settings.service.latency_budget_seconds)
     with (
         stop,
         closing(tracer),
@@ -114,7 +115,6 @@ def run_worker(settings: Settings, *, fail_fast: bool = False) -> None:
             "faceline serves as %s", settings.service.application_id,
             extra={"delivery": settings.service.delivery, "port": server.port, "frames": settings.topics.frames},
         )  # fmt: skip
-        desk.metrics.latency_budget(settings.service.latency_budget_seconds)
         loaded = _load(settings, desk, stop, fail_fast)
         if loaded is None:
             return

@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.engines.choice import EngineKind
@@ -30,7 +41,7 @@ from worker.stages.track import TrackOptions
 
 PREFIX = "FACELINE_"
 DEFAULT_APPLICATION_ID = "faceline"
-_NOT_SETTINGS = {"FACELINE_CONFIG", "FACELINE_TEST_DATA"}
+_NOT_SETTINGS = {"FACELINE_CONFIG", "FACELINE_TEST_DATA", "FACELINE_TEST_REQUIRE"}
 
 
 class _Group(BaseModel):
@@ -129,6 +140,21 @@ class TopicSettings(_Group):
         return filled
 
 
+def _without_secrets(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if secret := sorted(name for name in options if "password" in name):
+        raise ValueError(
+            f"{', '.join(secret)} would be shown in the clear: use kafka.sasl_password_file or kafka.ssl_key_password"
+        )
+    return options
+
+
+_Options = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_without_secrets),  # they are printed by 'faceline config', and stand in a ConfigMap
+    WithJsonSchema({"type": "object", "propertyNames": {"not": {"pattern": "password"}}}),
+]
+
+
 class KafkaSettings(_Group):
     """The cluster, and how to be let in. Without bootstrap servers there is no broker, and the gallery is a folder."""
 
@@ -156,11 +182,9 @@ class KafkaSettings(_Group):
     request_timeout_seconds: float = Field(default=10.0, ge=1, le=300)
     max_record_bytes: int = Field(default=16 * 2**20, ge=2**20, le=2**30, description="largest record read or written")
     compression: Literal["none", "gzip", "lz4", "zstd"] = Field(default="lz4", description="of what is written")
-    options: dict[str, JsonValue] = Field(
-        default_factory=dict, description="further kafka-python settings, all clients"
-    )
-    consumer_options: dict[str, JsonValue] = Field(default_factory=dict, description="likewise, consumers only")
-    producer_options: dict[str, JsonValue] = Field(default_factory=dict, description="likewise, producers only")
+    options: _Options = Field(default_factory=dict, description="further kafka-python settings, all clients")
+    consumer_options: _Options = Field(default_factory=dict, description="likewise, consumers only")
+    producer_options: _Options = Field(default_factory=dict, description="likewise, producers only")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "KafkaSettings":

@@ -5,6 +5,7 @@ and attributes are those of OpenTelemetry's semantic conventions for messaging. 
 """
 
 import socket
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -61,7 +62,6 @@ class SpanTracer:
     """A tracer whose spans go to ``processor``; it owns it."""
 
     def __init__(self, settings: Settings, processor: SpanProcessor) -> None:
-        self._processor = processor
         self._provider = TracerProvider(
             sampler=LinkedSampler(settings.tracing.sample_ratio), resource=_resource(settings), shutdown_on_exit=False
         )
@@ -81,20 +81,15 @@ class SpanTracer:
                 yield batch
                 return
             attributes = self._attributes() | {"messaging.batch.message_count": len(frames)}
-            with self._tracer.start_as_current_span(
-                f"process {self._topics.frames}",
-                context=Context(),
-                kind=SpanKind.CONSUMER,
-                attributes=attributes,
-                links=[Link(span.get_span_context()) for span in recorded],
-            ) as whole:
+            links = [Link(span.get_span_context()) for span in recorded]
+            name = f"process {self._topics.frames}"
+            with _current(self._tracer, name, SpanKind.CONSUMER, attributes, links, Context()) as whole:
                 for span in recorded:
                     span.add_link(whole.get_span_context())
                 yield batch
         except BaseException as error:
             for span in recorded:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR, "the batch was given up"))
+                _failed(span, error)
             raise
         finally:
             for span in spans.values():
@@ -113,9 +108,7 @@ class SpanTracer:
             "messaging.destination.name": self._topics.events,
             "messaging.batch.message_count": num_messages,
         }
-        with self._tracer.start_as_current_span(
-            f"send {self._topics.events}", kind=SpanKind.PRODUCER, attributes=attributes
-        ):
+        with _current(self._tracer, f"send {self._topics.events}", SpanKind.PRODUCER, attributes):
             yield
 
     def meter(self, inner: Meter) -> Meter:
@@ -124,8 +117,10 @@ class SpanTracer:
 
     def close(self) -> None:
         """Send what is left, for two seconds at most; what can't be sent by then is lost."""
-        self._processor.force_flush(round(_LAST_WORDS_SECONDS * 1000))
-        self._provider.shutdown()
+        # In a thread of its own: towards a collector that is silent the library waits longer than it is told to.
+        last_words = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        last_words.start()
+        last_words.join(_LAST_WORDS_SECONDS)
 
     def _of_frame(self, frame: FrameIn) -> trace.Span:
         parent = _PARENTS.extract({"traceparent": frame.traceparent}, Context()) if frame.traceparent else Context()
@@ -195,6 +190,31 @@ class _StageSpans:
             self._inner.stage(name),
         ):
             yield
+
+
+@contextmanager
+def _current(
+    tracer: trace.Tracer,
+    name: str,
+    kind: SpanKind,
+    attributes: dict[str, str | int],
+    links: Sequence[Link] = (),
+    context: Context | None = None,
+) -> Iterator[trace.Span]:
+    """A span that is the current one meanwhile; of an error it tells the class and no text, which may name anything."""
+    with tracer.start_as_current_span(
+        name, context, kind, attributes, links, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield span
+        except BaseException as error:
+            _failed(span, error)
+            raise
+
+
+def _failed(span: trace.Span, error: BaseException) -> None:
+    span.set_attribute("error.type", type(error).__name__)
+    span.set_status(Status(StatusCode.ERROR, "the batch was given up"))
 
 
 def open_exporting(settings: Settings) -> SpanTracer:

@@ -65,7 +65,7 @@ def choice(name: str, label: str, description: str, query: str) -> dashboard.Que
 
 
 def anything(variable: dashboard.QueryVariable) -> dashboard.QueryVariable:
-    """With an All that holds for a label which isn't there too, as in Compose."""
+    """With an All that holds for a label which isn't there too, as where Prometheus finds workers by address alone."""
     return variable.include_all(True).all_value(".*").current(ALL)
 
 
@@ -73,12 +73,12 @@ def _common_variables() -> list[dashboard.DatasourceVariable | dashboard.QueryVa
     source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
     return [
         source.hide(VariableHide.DONT_HIDE),
-        anything(choice("namespace", "Namespace", "Kubernetes' namespace; nothing to choose in Compose",
+        anything(choice("namespace", "Namespace", "Kubernetes' namespace; All where Prometheus sets none",
                         "label_values(faceline_build_info, namespace)")),
         # No All here: it could mean every job of the whole Prometheus, and up and process_* are everybody's.
         choice("job", "Deployment", "the scrape job: one a deployment",
                'label_values(faceline_build_info{namespace=~"$namespace"}, job)'),
-        anything(choice("pod", "Pod", "single workers; nothing to choose in Compose",
+        anything(choice("pod", "Pod", "single workers; All where Prometheus sets none",
                         f"label_values(faceline_build_info{{{OF_DEPLOYMENT}}}, pod)")),
         anything(choice("instance", "Instance", "single workers by their address",
                         f"label_values(faceline_build_info{{{OF_DEPLOYMENT}}}, instance)")),

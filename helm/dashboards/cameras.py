@@ -75,10 +75,10 @@ NOW = Row(
             "Slowest camera",
             "suffix:frames/s",
             "Of those that send. Far below the others: its network, or its publisher's --fps. Frames further apart "
-            "than track.probation_seconds, so below 2 as shipped: nobody is followed there.",
+            "than track.lost_seconds, so below 0.67 as shipped: nobody is followed there.",
             Query(grouped("min", f"{total(rate(FRAMES, window=SILENT), 'camera')} > 0"), "{{job}}"),
             width=6,
-            limits={0: WARNING, 2: GOOD},
+            limits={0: WARNING, 0.67: GOOD},
             empty="no frames",
         ),
         number(

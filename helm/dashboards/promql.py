@@ -1,7 +1,8 @@
 """PromQL by parts. Every selector is bound to the deployment and the workers that the dashboard's variables name.
 
-A deployment is ``namespace`` and ``job``, a worker is ``pod`` and ``instance``. In Compose there is neither a namespace
-nor a pod: a matcher ``=~".*"`` holds for a label that isn't there, and grouping by one changes nothing.
+A deployment is ``namespace`` and ``job``, a worker is ``pod`` and ``instance``. A Prometheus that finds workers by
+address alone sets neither namespace nor pod: a matcher ``=~".*"`` holds for a label that isn't there, and grouping by
+one changes nothing.
 """
 
 OF_DEPLOYMENT = 'namespace=~"$namespace", job=~"$job"'

@@ -119,7 +119,7 @@ IDENTITY = Row(
             "Events by kind",
             "suffix:events/min",
             "appeared and departed go together; many appeared for few people: tracks break, see frame notes. None "
-            "while tracks are open: frames come further apart than track.probation_seconds.",
+            "while tracks are open: frames come further apart than track.lost_seconds.",
             Query(f"60 * {total(rate(EVENTS), 'kind')}", "{{kind}} · {{job}}"),
         ),
         lines(

@@ -20,8 +20,13 @@ def _values(values: list[Value]) -> str:
     for value in values:
         if value.description:
             default = f"`{json.dumps(value.default)}`" if value.is_leaf else ""
-            lines.append(f"| `{value.path}` | {_cell(default)} | {_cell(value.description)} |")
+            lines.append(f"| `{value.path}` | {_cell(default)} | {_cell(value.description + _taken(value))} |")
     return "\n".join(lines) + "\n"
+
+
+def _taken(value: Value) -> str:
+    names = ", ".join(f"`{name}`" for name in value.rules.get("taken", ()))
+    return f" Taken by the chart: {names}." if names else ""
 
 
 def _settings(definitions: dict[str, Any]) -> str:

@@ -34,9 +34,11 @@ def schema(values: list[Value]) -> dict[str, Any]:
 def _group(path: str, values: list[Value], definitions: dict[str, Any]) -> dict[str, Any]:
     prefix = f"{path}." if path else ""
     children = [v for v in values if v.path.startswith(prefix) and "." not in v.path.removeprefix(prefix)]
+    groups = [v.path.removeprefix(prefix) for v in children if not v.is_leaf or v.rules.get("settings")]
     return {
         "type": "object",
         "additionalProperties": False,
+        **({"required": groups} if groups else {}),  # null takes a group's defaults away, and templates rely on them
         "properties": {v.path.removeprefix(prefix): _one(v, values, definitions) for v in children},
     }
 
@@ -55,9 +57,9 @@ def _leaf(value: Value, definitions: dict[str, Any]) -> dict[str, Any]:
     if "k8s" in rules:
         return _part(rules["k8s"], definitions)
     if "map" in rules:
-        return {"type": "object", "additionalProperties": _within(rules["map"], definitions)}
-    if "list" in rules:
-        return {"type": "array", "items": _within(rules["list"], definitions)}
+        # By false and not by propertyNames: for the latter Helm's validator tells a path that isn't the map's.
+        taken = {"properties": dict.fromkeys(rules["taken"], False)} if "taken" in rules else {}
+        return {"type": "object", "additionalProperties": _within(rules["map"], definitions), **taken}
     kept = {name: rules[name] for name in _KEPT if name in rules}
     if "type" not in rules and any(not isinstance(each, str) for each in rules.get("enum", ())):
         return kept  # of several types, all of them listed

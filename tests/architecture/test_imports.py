@@ -112,7 +112,8 @@ def stages_know_no_surroundings(module: Module) -> list[str]:
 
 def serving_knows_no_training(module: Module) -> list[str]:
     """Only training, evaluation and their commands import torch, the training code or the evaluation."""
-    if module.inside("worker.training", "worker.evaluation", "worker.commands.train", "worker.commands.evaluate"):
+    commands = ("worker.commands.training", "worker.commands.train", "worker.commands.tune", "worker.commands.evaluate")
+    if module.inside("worker.training", "worker.evaluation", *commands):
         return []
     return importing(module, "torch", "worker.training", "worker.evaluation", with_types=True)
 

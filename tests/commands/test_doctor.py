@@ -1,5 +1,6 @@
 """doctor: what is fine, what is broken and how to mend it; never a traceback, never without end."""
 
+import base64
 import threading
 import time
 from contextlib import closing
@@ -11,9 +12,11 @@ import pytest
 
 from tests.broker.sockets import abandoned_sockets
 from tests.commands.conftest import Outcome, Run
+from tests.gallery.people import person
 from worker.assemble import Loaded
 from worker.checkup import Check, Checkup, _bounded
 from worker.engines.choice import Choice
+from worker.gallery.topic import TopicGallery
 from worker.settings import Settings
 from worker.transport.clients import open_consumer, open_producer
 from worker.transport.topics import create
@@ -234,3 +237,34 @@ def test_an_unexpected_error_is_a_finding() -> None:
 
     (check,) = _bounded("engine", stumble, 10)
     assert check == Check("engine", "failed", "RuntimeError: boom: please report it")
+
+
+@pytest.mark.usefixtures("loaded")
+def test_an_administrator_is_asked_no_workers_questions(faceline: Run, connected: Settings) -> None:
+    """Topics and their settings; what takes a worker's rights is skipped, and says so."""
+    create(connected, partitions=2)
+    done = faceline("doctor", "--role", "administrator", "--json")
+    assert done.code == 0, done.out
+    skipped = [name for name, state in states(done).items() if state == "skipped"]
+    assert skipped == ["rights", "frames", "group", "gallery"]
+    assert states(done)["topics"] == "ok"
+    assert "check as the workers' user" in text_of(done, "rights")
+
+
+@pytest.mark.usefixtures("loaded")
+def test_people_who_are_not_sealed_though_there_is_a_key(
+    faceline: Run, connected: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody enrolled without it: their templates lie on the topic for everybody to read."""
+    create(connected, partitions=1)
+    with closing(TopicGallery(connected)) as gallery:
+        gallery.put(person("ann"))
+    assert "sealed" not in text_of(faceline("doctor", "--json"), "gallery")
+    key = tmp_path / "key"
+    key.write_bytes(base64.b64encode(bytes(range(32))))
+    key.chmod(0o600)
+    monkeypatch.setenv("FACELINE_ENCRYPTION__KEY_FILE", str(key))
+    done = faceline("doctor", "--json")
+    assert states(done)["gallery"] == "warning"
+    assert "1 record on" in text_of(done, "gallery")
+    assert "not sealed: enrol these people again" in text_of(done, "gallery")

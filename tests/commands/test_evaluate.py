@@ -67,7 +67,7 @@ def test_from_a_folder_to_the_report(faceline: Run, tmp_path: Path, loaded: obje
             file.write_bytes(f"{name} {file.name}".encode())
         rows = np.concatenate([faces.rows(image) for image in images])
         stored = {"embeddings": faces.embeddings[rows], "severity": faces.severity[rows]}
-        np.savez(cache / f"{_key(name, files, digest)}.npz", **stored)
+        np.savez(cache / f"{_key(name, files, [], digest)}.npz", **stored)
     line = ("evaluate", "--data", data, "--out", out, "--cache", cache, "--folds", "2", "--seeds", "1", "--steps", "1")
     done = faceline(*line, "--quick")
     assert done.code == 0 and "Misses relative to norm^8" in done.out and "memoryless" in done.out

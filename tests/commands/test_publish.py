@@ -16,6 +16,7 @@ from tests.broker.cluster import Broker, NoBroker
 from tests.broker.environment import environment
 from tests.commands.conftest import Run
 from tests.commands.streams import read
+from tests.required import missing
 from tests.test_cameras import image, mjpeg_server
 from worker.settings import Settings
 from worker.sources import encode_jpeg
@@ -260,7 +261,7 @@ def test_a_broker_that_dies_costs_no_frame(folder: Path, tmp_path: Path) -> None
     try:
         broker.start()
     except NoBroker as reason:
-        pytest.skip(f"no Kafka: {reason}")
+        missing("kafka", f"no Kafka: {reason}")
     try:
         application = Settings(kafka=broker.settings())
         create(application, partitions=2)

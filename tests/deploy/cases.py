@@ -20,22 +20,24 @@ MUTUAL_TLS = {
 }
 KEDA = {"autoscaling": {"mode": "keda"}}
 GPU = {"image": {"variant": "gpu"}, "gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}, "runtimeClassName": "nvidia"}
+TENSORRT = merged(GPU, at("config.engine.kind", "tensorrt"))
 EVERYTHING = {
     "topics": {"create": {"enabled": True}},
     "networkPolicy": {
         "enabled": True,
-        "kafka": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}],
+        "dns": {"cluster": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}},
+        "kafka": {"brokers": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}},
         "kafkaPorts": {"other": 9094},
-        "prometheus": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        "prometheus": {"ours": {"podSelector": {"matchLabels": {"app": "prometheus"}}}},
         "egress": {"proxy": {"ports": [{"protocol": "TCP", "port": 3128}]}},
     },
     "imagePullSecrets": {"registry": True, "not-this": False},
     "env": {"OTEL_SERVICE_NAME": "eye", "NODE": {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}},
     "serviceAccount": {"annotations": {"a": "b"}},
-    "podMonitor": {"additionalLabels": {"release": "prometheus"}},
+    "podMonitor": {"additionalLabels": {"release": "prometheus", "team": "metrics"}},
     "commonLabels": {"team": "vision"},
     "podAnnotations": {"a": "b"},
-    "podLabels": {"a": "b"},
+    "podLabels": {"a": "b", "team": "eyes"},
     "nodeSelector": {"disk": "fast"},
     "tolerations": {"any": {"operator": "Exists"}},
     "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
@@ -59,3 +61,4 @@ MATRIX: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 WITH_JOB = {"topics": {"create": {"enabled": True}}}
+AS_ADMIN = {"admin": {"username": "root", "kafkaPassword": {"name": "root"}}, "doctor": {"asAdmin": True}}

@@ -106,7 +106,18 @@ def _render(values: str, preset: str | None, kubernetes: str, apis: tuple[str, .
     )  # fmt: skip
     if done.returncode:
         raise Refused(done.stderr)
-    return Rendered([each for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each])
+    return Rendered([each for each in yaml.load_all(done.stdout, _Loader) if each])
+
+
+class _Loader(yaml.CSafeLoader):
+    """It takes no key twice in one mapping, as strict readers don't; PyYAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As before, after the look at the keys."""
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"twice in one mapping: {sorted(keys)}"
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def refusal(values: Mapping[str, Any], **kept: Any) -> str:

@@ -33,6 +33,12 @@ def ours() -> dict[str, dict[str, Any]]:
     return {name: service for name, service in services().items() if service["image"].startswith(OURS)}
 
 
+def started_before(name: str) -> set[str]:
+    """Services that a service waits for, directly or by others."""
+    direct = set(services()[name].get("depends_on", {}))
+    return direct.union(*(started_before(each) for each in direct))
+
+
 def binds(service: dict[str, Any]) -> dict[str, str]:
     """Folders and files of this machine that a service sees: where, by the path in its container."""
     mounts = {}

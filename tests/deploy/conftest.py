@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import tools
+from tests.required import missing
 
 
 @pytest.fixture(scope="session")
@@ -13,16 +14,7 @@ def helm() -> Path:
     try:
         return tools.helm()
     except tools.NoTool as reason:
-        pytest.skip(f"no Helm: {reason}")
-
-
-@pytest.fixture(scope="session")
-def promtool() -> Path:
-    """Prometheus' checker of rules."""
-    try:
-        return tools.promtool()
-    except tools.NoTool as reason:
-        pytest.skip(str(reason))
+        missing("helm", f"no Helm: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +23,4 @@ def prometheus() -> Path:
     try:
         return tools.prometheus()
     except tools.NoTool as reason:
-        pytest.skip(str(reason))
+        missing("prometheus", str(reason))

@@ -49,6 +49,10 @@ class Store:
         )
         self._environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(config)}
 
+    def folder(self) -> Path:
+        """A new one, gone with the store."""
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
     def podman_command(self, *arguments: str) -> list[str]:
         """As it runs on a machine without systemd."""
         return [self._podman, "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--log-level", "fatal", *arguments]
@@ -68,11 +72,15 @@ class Store:
         kept = ROOT / ".cache" / f"base-{digest}.tar"
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
-            partial = self._folder / "base.tar"
-            made = self._done([self._mmdebstrap, "--quiet", *_BASE_RECIPE, str(partial)], _BUILD_SECONDS)
-            if made.returncode:
-                raise NoTool(f"the base can't be made of Debian's packages: {made.stderr.strip()[-500:]}")
-            shutil.move(partial, kept)
+            # Beside the final name, so that the last step is a rename: another run sees all of it or nothing.
+            partial = kept.with_suffix(f".{os.getpid()}.tar")
+            try:
+                made = self._done([self._mmdebstrap, "--quiet", *_BASE_RECIPE, str(partial)], _BUILD_SECONDS)
+                if made.returncode:
+                    raise NoTool(f"the base can't be made of Debian's packages: {made.stderr.strip()[-500:]}")
+                partial.replace(kept)
+            finally:
+                partial.unlink(missing_ok=True)
         imported = self.podman("import", "--quiet", str(kept), BASE)
         assert imported.returncode == 0, imported.stderr
 

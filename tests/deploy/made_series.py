@@ -1,8 +1,8 @@
 """Forty minutes of four workers, scraped each half minute: the worker's own metrics, fed by hand.
 
 Deployment ``shop`` has two pods, of which one restarts, and a camera that falls silent; ``staging`` has one pod;
-``faceline`` runs in Compose, so without namespace and pod, and nothing goes wrong there. All that is fed is said here,
-so that a test can tell by hand what a query must answer.
+``faceline`` is scraped by its address alone, so without namespace and pod, and nothing goes wrong there. All that is
+fed is said here, so that a test can tell by hand what a query must answer.
 """
 
 from collections import Counter

@@ -27,7 +27,7 @@ from worker.transport.log import Message
 from worker.transport.writing import TopicWriter
 from worker.types import MICROSECONDS
 
-FPS = 2.5  # a track on probation may not be unseen for half a second
+FPS = 2.5
 PARTITIONS = 4
 SCRAPE_SECONDS = 5
 WARM_UP_SECONDS = 30

@@ -9,15 +9,13 @@ import base64
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from tests.deploy.chart import IMAGE, Object, Rendered
 from tests.deploy.tools import ROOT
-from tests.end_to_end.on_kafka import PATIENCE_SECONDS, until
+from tests.end_to_end.on_kafka import until
+from tests.end_to_end.processes import Started, ask
 
 Secrets = Mapping[str, Mapping[str, str | bytes]]
 
@@ -26,7 +24,7 @@ class Waiting(Exception):
     """The kubelet would not start the pod, and says why."""
 
 
-class Pod:
+class Pod(Started):
     """A container of a rendered pod: its only one, or ``init`` the one before it. ``models``: the image's folder."""
 
     def __init__(
@@ -49,7 +47,6 @@ class Pod:
         self._places = {IMAGE["FACELINE_MODELS__DIR"]: str(models)}
         self._mount({each["name"]: each for each in template["spec"]["volumes"]})
         self._log = self._folder / "log"
-        self.process: subprocess.Popen | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -66,56 +63,22 @@ class Pod:
             )
         return self
 
-    def __enter__(self) -> "Pod":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if error is not None:
-            print(self.log[-6000:])
-
-    @property
-    def log(self) -> str:
-        """What it wrote."""
-        return self._log.read_text()
-
     def probe(self, probe: str) -> tuple[int, str]:
         """What ``startupProbe`` and the like get, by the port that the spec names; 0 where nothing is served yet."""
         asked = self.container[probe]["httpGet"]
         (port,) = [each["containerPort"] for each in self.container["ports"] if each["name"] == asked["port"]]
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{asked['path']}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return ask(port, asked["path"])
 
     def until(self, probe: str, status: int, text: str = "") -> str:
         """Wait for this answer; the whole of it comes back."""
 
         def answer() -> str | None:
-            assert self.process is not None and self.process.poll() is None, f"it ended: {self.log[-3000:]}"
+            assert self.process.poll() is None, f"it ended: {self.log[-3000:]}"
             found, body = self.probe(probe)
             return body if found == status and text in body else None
 
         body: str = until(answer)
         return body
-
-    def wait(self) -> int:
-        """For its end; the exit code."""
-        assert self.process is not None
-        return self.process.wait(PATIENCE_SECONDS)
-
-    def terminate(self) -> int:
-        """SIGTERM, as at the end of a pod's life; the exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        return self.wait()
 
     def mounted(self, path: str) -> Path:
         """Where a path of the container lies here."""

@@ -86,8 +86,10 @@ def test_scenes_play_with_what_workers_export() -> None:
                 assert labels <= exported()[name].keys(), series["series"]
 
 
-def test_the_distance_of_evaluations_is_fixed() -> None:
-    """FacelineDown counts samples of a recorded rule."""
+def test_minutes_are_counted_not_samples() -> None:
+    """Of samples there are as many as releases that record them: what counts or sums over time has a step."""
+    counted = re.findall(r"\b(?:count|sum)_over_time\(.*?\[(.*?)\]", "\n".join(rule["expr"] for rule in alerts()))
+    assert counted == ["5m:1m"]
     assert [group["interval"] for group in groups()] == ["1m"]
 
 

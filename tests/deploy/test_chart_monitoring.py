@@ -153,7 +153,11 @@ def with_notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_with(tmp_path_factory.mktemp("notes"), files)
 
 
-SEALED = merged(SASL, {"topics": {"create": {"enabled": True}}, "podMonitor": {"additionalLabels": {"release": "p"}}})
+SEALED = merged(
+    SASL,
+    {"topics": {"create": {"enabled": True}}, "podMonitor": {"additionalLabels": {"release": "p"}}},
+    {"prometheusRule": {"enabled": False}, "dashboards": {"enabled": False}},
+)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +168,9 @@ SEALED = merged(SASL, {"topics": {"create": {"enabled": True}}, "podMonitor": {"
         ({}, OPERATORS, "frames of people travel unencrypted (PLAINTEXT)"),
         ({}, OPERATORS, "not sealed on the topics: secrets.galleryKey.name"),
         ({}, OPERATORS, "Topics: this release made none"),
+        ({}, OPERATORS, "alerts and dashboards of this release watch every release of Faceline"),
+        (at("prometheusRule.enabled", False), OPERATORS, "One of each: dashboards of this release watch every release"),
+        (at("dashboards.enabled", False), OPERATORS, "One of each: alerts of this release watch every release"),
         (
             GPU,
             OPERATORS,

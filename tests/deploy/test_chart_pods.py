@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.deploy.cases import GPU, MATRIX
+from tests.deploy.cases import GPU, MATRIX, MUTUAL_TLS, SASL, TENSORRT
 from tests.deploy.chart import PRESETS, Object, Rendered, at, merged, render
+from tests.deploy.tools import ROOT
 
 pytestmark = pytest.mark.usefixtures("helm")
 
-TENSORRT = merged(GPU, at("config.engine.kind", "tensorrt"))
 CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     **{name: (values, None) for name, values in MATRIX.items()},
     **{preset: ({}, preset) for preset in PRESETS},
@@ -83,9 +84,9 @@ def test_what_can_be_written(rendered: Rendered) -> None:
 def test_secrets_are_for_the_group_alone(rendered: Rendered) -> None:
     """Files that fsGroup may read and nobody write; a secret that is missing holds the pod, it isn't passed over."""
     for pod in rendered.pods().values():
-        (settings,) = [each["projected"] for each in pod["spec"]["volumes"] if each["name"] == "settings"]
-        assert settings["defaultMode"] == 0o440
-        for source in settings["sources"]:
+        projected = [each["projected"] for each in pod["spec"]["volumes"] if "projected" in each]
+        assert projected and all(each["defaultMode"] == 0o440 for each in projected)
+        for source in (source for each in projected for source in each["sources"]):
             (inner,) = source.values()
             assert not inner.get("optional") and all("mode" not in item for item in inner["items"])
 
@@ -105,6 +106,20 @@ def test_labels(rendered: Rendered) -> None:
     assert all(each["labelSelector"] == {"matchLabels": selector} for each in spread)
     chosen = {role for role, pod in rendered.pods().items() if selector.items() <= pod["metadata"]["labels"].items()}
     assert chosen == {"worker"}
+
+
+def test_a_label_that_is_given_twice() -> None:
+    """The nearer one holds, and the key stands once: reading the objects fails where one stands twice."""
+    nearer = {"podLabels": {"team": "a"}, "podMonitor": {"additionalLabels": {"team": "b"}}}
+    nearer |= {
+        "prometheusRule": {"additionalLabels": {"team": "c"}},
+        "dashboards": {"label": "team", "labelValue": "d"},
+    }
+    rendered = render({"commonLabels": {"team": "all"}, **nearer})
+    teams = {(each["kind"], each["metadata"]["labels"]["team"]) for each in rendered.objects}
+    assert teams >= {("Deployment", "all"), ("PodMonitor", "b"), ("PrometheusRule", "c"), ("ConfigMap", "d")}
+    assert len(teams - {("ConfigMap", "d")}) == len({each["kind"] for each in rendered.objects})
+    assert rendered.pods()["worker"]["metadata"]["labels"]["team"] == "a"
 
 
 def test_names_are_short_enough() -> None:
@@ -158,13 +173,32 @@ def test_stable_ids() -> None:
     assert name not in {each["name"] for each in worker_of({})["env"]}
 
 
+def places(container: Object) -> set[str]:
+    """Where volumes are mounted."""
+    return {each["mountPath"] for each in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize("secured", [SASL, MUTUAL_TLS], ids=["user", "certificate"])
+def test_who_compiles_holds_no_secret(secured: dict[str, Any]) -> None:
+    """Neither as a file nor as a variable; the worker of the same pod holds them."""
+    spec = render(merged(TENSORRT, secured)).workload["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in spec["volumes"]}
+
+    def held(container: Object) -> str:
+        return yaml.safe_dump([container["env"], *(volumes[each["name"]] for each in container["volumeMounts"])])
+
+    assert "secret" not in held(spec["initContainers"][0])
+    assert "secret" in held(spec["containers"][0])
+
+
 def test_engines_are_compiled_beforehand() -> None:
     """For TensorRT by name alone, with the worker's image, settings, cache and GPU; it can be left out."""
     spec = render(TENSORRT).workload["spec"]["template"]["spec"]
     (compiler,), (worker,) = spec["initContainers"], spec["containers"]
     assert compiler["args"] == ["compile", "--no-check"] and worker["args"] == ["run"]
-    for part in ("image", "env", "volumeMounts", "securityContext"):
+    for part in ("image", "env", "securityContext"):
         assert compiler[part] == worker[part]
+    assert places(compiler) == places(worker)
     assert compiler["resources"]["limits"]["nvidia.com/mig-1g.10gb"] == 1
     for values in (GPU, {}, merged(TENSORRT, at("compile.enabled", False))):
         assert "initContainers" not in render(values).workload["spec"]["template"]["spec"]
@@ -211,3 +245,19 @@ def test_a_statefulsets_engines_are_its_own() -> None:
     assert claim["metadata"]["name"] == "engines" and claim["spec"]["resources"]["requests"]["storage"] == "3Gi"
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Retain"}
     assert "engines" not in {each["name"] for each in spec["template"]["spec"]["volumes"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("engineCache.type", "emptyDir"), ("engineCache.size", "3Gi"), ("engineCache.pvc.storageClassName", "nfs"),
+        ("engineCache.pvc.accessMode", "ReadWriteMany"), ("nameOverride", "other"),
+    ],
+)  # fmt: skip
+def test_what_an_upgrade_cannot_change_in_place(path: str, value: str) -> None:
+    """What docs/operations.md names changes what Kubernetes lets nobody change of a StatefulSet that is there."""
+    immutable = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
+    before = {"kind": "StatefulSet", "engineCache": {"type": "pvc"}, "fullnameOverride": "eye"}
+    specs = [render(each).one("StatefulSet", "eye")["spec"] for each in (before, merged(before, at(path, value)))]
+    assert [specs[0].get(name) for name in immutable] != [specs[1].get(name) for name in immutable]
+    assert f"`{path}`" in (ROOT / "docs" / "operations.md").read_text()

@@ -52,6 +52,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         at("engineCache.type", "pvc"),
         "engineCache.pvc.accessMode ReadWriteOnce can't be shared by the pods of a Deployment:",
     ),
+    "names that KEDA checks": (
+        merged(KEDA, TLS, at("config.kafka.ssl_check_hostname", False)),
+        "config.kafka.ssl_check_hostname is false, and KEDA can't leave out names alone: use certificates",
+    ),
+    "no group at all": ({"secrets": None}, "missing property 'secrets'"),
     "a password in the values": (
         merged(SASL, at("config.kafka.sasl_password", "hunter2")),
         "config.kafka.sasl_password would put a password into a Conf",
@@ -116,6 +121,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         merged(SASL, at("admin.username", "root")),
         "admin.kafkaPassword.name is missing: admin.username root needs a password",
     ),
+    "an administrator's key without its secret": (
+        merged(SASL, at("admin.kafkaPassword.key", "pw")),
+        "admin.kafkaPassword.name is missing: a key is named (pw), but not its secret",
+    ),
+    "a doctor as nobody": (
+        at("doctor.asAdmin", True),
+        "doctor.asAdmin is true, and admin names nobody: expected admin.username or",
+    ),
+    "a Deployment's roll-out of a StatefulSet": (
+        {"kind": "StatefulSet", "rollingUpdate": {"maxUnavailable": 1}},
+        "rollingUpdate is of a Deployment, and kind is StatefulSet",
+    ),
     "a password of nobody": (
         merged(SASL, at("admin.kafkaPassword.name", "root")),
         "admin.username is missing: admin.kafkaPassword.name root is of",
@@ -129,6 +146,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             SASL, KEDA, at("secrets.kafkaPassword.name", ""), at("config.kafka.sasl_password_file", "/csi/password")
         ),
         "secrets.kafkaPassword.name is missing, and autoscaling.mode keda needs it",
+    ),
+    "a collector that is elsewhere": (
+        {
+            "networkPolicy": {"enabled": True},
+            "config": {"tracing": {"enabled": True}},
+            "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": {"valueFrom": {"configMapKeyRef": {"name": "o", "key": "e"}}}},
+        },
+        "env.OTEL_EXPORTER_OTLP_ENDPOINT is another object's, so networkPolicy can't know its port: expected",
     ),
     "latest": (at("image.tag", "latest"), "image.tag latest is no version, so pods would differ: expected a version"),
     "any port": (at("config.http.port", 0), "config.http.port 0 can't be probed: expected 1024 or above"),
@@ -212,3 +237,9 @@ def test_presets_ask_for_nothing_but_brokers() -> None:
     """Where the operators are."""
     for preset in PRESETS:
         assert render(BROKER, preset=preset).workload
+
+
+def test_what_may_be_taken_away() -> None:
+    """Limits of all kinds, where somebody else sets them."""
+    (worker,) = render({"resources": None}).pods()["worker"]["spec"]["containers"]
+    assert worker["resources"] == {}

@@ -1,18 +1,14 @@
-"""How many workers there are, who may talk to whom, and the Job that makes topics."""
+"""How many workers there are, and who changes their number."""
 
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.deploy.cases import KEDA, MUTUAL_TLS, SASL
-from tests.deploy.chart import at, merged, render
+from tests.deploy.chart import at, merged, refusal, render
 from worker.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("helm")
-
-
-# Scaling
 
 
 def trigger_of(values: dict[str, Any]) -> dict[str, Any]:
@@ -108,87 +104,7 @@ def test_drains_of_nodes() -> None:
     assert render(at("podDisruptionBudget.enabled", False)).all("PodDisruptionBudget") == []
 
 
-# Network
-
-
-def policy_of(values: dict[str, Any]) -> dict[str, Any]:
-    """The network policy."""
-    return render(merged(at("networkPolicy.enabled", True), values)).one("NetworkPolicy")["spec"]
-
-
-def ports_out(spec: dict[str, Any]) -> list[list[int]]:
-    """By rule."""
-    return [[port["port"] for port in rule["ports"]] for rule in spec["egress"]]
-
-
-def test_the_network_is_as_wide_as_needed() -> None:
-    """Out to DNS and the brokers' ports, in to the metrics port, and nothing else."""
-    spec = policy_of({})
-    assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert ports_out(spec) == [[53, 53], [9092, 9093]]
-    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9464}]}]
-    assert render().all("NetworkPolicy") == []
-
-
-def test_the_network_covers_every_pod() -> None:
-    """Workers, doctor, the topics' Job: where everything else is denied they need their way out too."""
-    rendered = render({"networkPolicy": {"enabled": True}, "topics": {"create": {"enabled": True}}})
-    selector = rendered.one("NetworkPolicy")["spec"]["podSelector"]
-    (names,) = selector["matchExpressions"]
-    for pod in rendered.pods().values():
-        labels = pod["metadata"]["labels"]
-        assert selector["matchLabels"].items() <= labels.items()
-        assert labels[names["key"]] in names["values"]
-
-
-def test_peers() -> None:
-    """Only this Kafka, only this Prometheus, a broker's other port, and a way of one's own."""
-    kafka = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
-    prometheus = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
-    own = {"ports": [{"protocol": "TCP", "port": 3128}]}
-    wanted = {"kafka": kafka, "prometheus": prometheus, "kafkaPorts": {"b": 9094}, "egress": {"proxy": own}}
-    spec = policy_of({"networkPolicy": wanted})
-    assert spec["egress"][1]["to"] == kafka and spec["ingress"][0]["from"] == prometheus
-    assert ports_out(spec) == [[53, 53], [9092, 9093, 9094], [3128]]
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "port"),
-    [(None, 4318), ("http://otel:4317", 4317), ("https://otel/v1/traces", 443), ("http://otel", 80)],
-)
-def test_the_way_to_the_collector(endpoint: str | None, port: int) -> None:
-    """Open where traces are sent, at the endpoint's port."""
-    tracing = {"enabled": True} | ({"endpoint": endpoint} if endpoint else {})
-    assert ports_out(policy_of({"config": {"tracing": tracing}})) == [[53, 53], [9092, 9093], [port]]
-    by_variable = {"config": {"tracing": {"enabled": True}}, "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint or ""}}
-    assert ports_out(policy_of(by_variable)) == [[53, 53], [9092, 9093], [port]]
-
-
-# Topics
-
-
-def test_topics_are_made_before_workers() -> None:
-    """A hook that needs nothing which isn't there yet: its settings are its own, its account the namespace's."""
-    rendered = render({"topics": {"partitions": 9, "create": {"enabled": True, "replication": 3}}, "replicas": 9})
-    job = rendered.one("Job")
-    settings = rendered.one("ConfigMap", "eye-faceline-topics")
-    for thing in (job, settings):
-        assert thing["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    weights = [int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) for each in (settings, job)]
-    assert weights == sorted(weights) and weights[0] < weights[1]
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["topics", "create", "--partitions=9", "--replication=3"]
-    assert "serviceAccountName" not in job["spec"]["template"]["spec"]
-    ours = {
-        each["metadata"]["name"]
-        for each in rendered.objects
-        if "helm.sh/hook" not in each["metadata"].get("annotations", {})
-    }
-    named = yaml.safe_dump(job["spec"]["template"]["spec"]["volumes"])
-    assert "eye-faceline-topics" in named and not any(f"name: {name}\n" in named for name in ours)
-    assert settings["data"] == rendered.one("ConfigMap", "eye-faceline")["data"]
-
-
-def test_no_topics_are_made_unasked() -> None:
-    """A worker's user has no right to."""
-    assert render().all("Job") == []
+@pytest.mark.parametrize("share", ["0%", "00%", "101%", 0])
+def test_a_budget_of_nobody(share: str | int) -> None:
+    """No node could ever be drained."""
+    assert "at '/podDisruptionBudget/maxUnavailable'" in refusal(at("podDisruptionBudget.maxUnavailable", share))

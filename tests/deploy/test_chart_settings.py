@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from helm.values.__main__ import CHART
-from tests.deploy.cases import MUTUAL_TLS, SASL
+from tests.deploy.cases import AS_ADMIN, MUTUAL_TLS, SASL
 from tests.deploy.chart import IMAGE, Rendered, at, merged, render
 from worker.settings import Settings, load_settings
 
@@ -181,10 +181,37 @@ def test_the_administrators_secrets() -> None:
     assert "root-secret" in yaml.safe_dump(asked) and "kafka-user" not in yaml.safe_dump(asked)
 
 
+def test_the_administrators_password_beside_a_file_of_the_workers() -> None:
+    """Who logs in as the administrator has the administrator's password, wherever the workers' own comes from."""
+    admin = {
+        "config": {"kafka": {"sasl_password_file": "/csi/password"}},
+        "secrets": {"kafkaPassword": {"name": ""}},
+        "admin": {"username": "root", "kafkaPassword": {"name": "root-secret", "key": "pw"}},
+        "topics": {"create": {"enabled": True}},
+        "doctor": {"asAdmin": True},
+    }
+    pods = render(merged(SASL, admin)).pods()
+    for role in ("topics", "doctor"):
+        spec = pods[role]["spec"]
+        env = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+        assert env["FACELINE_KAFKA__SASL_PASSWORD_FILE"] == "/etc/faceline/secrets/kafka-password"
+        (settings,) = [each["projected"]["sources"] for each in spec["volumes"] if each["name"] == "settings"]
+        assert {
+            "name": "root-secret",
+            "items": [{"key": "pw", "path": "secrets/kafka-password"}],
+        } in [source.get("secret") for source in settings]
+    assert "kafka-password" not in yaml.safe_dump(pods["worker"]["spec"])
+
+
 def test_who_holds_the_gallerys_key() -> None:
-    """Workers and the doctor open the gallery; who makes topics has no business with it."""
-    pods = render(merged(SASL, {"topics": {"create": {"enabled": True}}})).pods()
-    assert {role for role, pod in pods.items() if "gallery-keys" in yaml.safe_dump(pod["spec"])} == {"worker", "doctor"}
+    """Workers and their doctor open the gallery; an administrator of topics has no business with it."""
+
+    def holders(values: dict[str, Any]) -> set[str]:
+        pods = render(merged(SASL, {"topics": {"create": {"enabled": True}}}, values)).pods()
+        return {role for role, pod in pods.items() if "gallery-keys" in yaml.safe_dump(pod["spec"])}
+
+    assert holders({}) == {"worker", "doctor"}
+    assert holders(AS_ADMIN) == {"worker"}
 
 
 def test_no_secret_is_in_the_objects() -> None:

@@ -23,7 +23,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "neither auto nor boolean": ({"podMonitor": {"enabled": "yes"}}, "value must be one of 'auto', true, false"),
     "a share that is none": (
         {"podDisruptionBudget": {"maxUnavailable": "a few"}},
-        "does not match pattern '^[0-9]+%$'",
+        "at '/podDisruptionBudget/maxUnavailable': 'a few' does not match",
     ),
     "a resource without a domain": ({"gpu": {"resourceName": "gpu"}}, "at '/gpu/resourceName': 'gpu' does not match"),
     "a digest cut short": ({"image": {"digest": "sha256:12"}}, "at '/image/digest': 'sha256:12' does not match"),
@@ -46,16 +46,43 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         at("config.detect.min_score", 4),
         "at '/config/detect/min_score': maximum: got 4, want 1",
     ),
-    "a setting of another kind": (at("config.service.batch_frames", "many"), "got string, want integer"),
+    "a setting of another kind": (
+        at("config.service.batch_frames", "many"),
+        "at '/config/service/batch_frames': got string, want integer",
+    ),
     "another engine": (at("config.engine.kind", "openvino"), "value must be one of 'auto', 'onnxruntime', 'tensorrt'"),
     "a topic's impossible name": (
         at("config.topics.frames", "a b"),
         "at '/config/topics/frames': 'a b' does not match",
     ),
-    "a label that is no text": (at("podMonitor.additionalLabels.a", 1), "got number, want string"),
+    "a label that is no text": (
+        at("podMonitor.additionalLabels.a", 1),
+        "at '/podMonitor/additionalLabels/a': got number, want string",
+    ),
     "an unknown field of an alert": (
         at("prometheusRule.alerts.A", {"severity": "x"}),
         "additional properties 'severity'",
+    ),
+    "the chart's own label": (
+        at("commonLabels", {"app.kubernetes.io/name": "x"}),
+        "at '/commonLabels/app.kubernetes.io~1name': false schema",
+    ),
+    "the chart's own label of a pod": (
+        at("podLabels", {"app.kubernetes.io/instance": "x"}),
+        "at '/podLabels/app.kubernetes.io~1instance': false schema",
+    ),
+    "the chart's own label of a monitor": (
+        at("podMonitor.additionalLabels", {"helm.sh/chart": "x"}),
+        "at '/podMonitor/additionalLabels/helm.sh~1chart': false schema",
+    ),
+    "the chart's own annotation": (
+        at("podAnnotations", {"checksum/config": "x"}),
+        "at '/podAnnotations/checksum~1config': false schema",
+    ),
+    "the chart's own volume": (at("extraVolumes.tmp", {"emptyDir": {}}), "at '/extraVolumes/tmp': false schema"),
+    "the chart's own mount": (
+        at("extraVolumeMounts.settings", {"mountPath": "/x"}),
+        "at '/extraVolumeMounts/settings': false schema",
     ),
     "a cache of another kind": (at("engineCache.type", "nfs"), "value must be one of 'emptyDir', 'pvc', 'hostPath'"),
 }

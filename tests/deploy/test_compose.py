@@ -50,7 +50,25 @@ def test_ours_can_do_little(name: str) -> None:
     assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
     assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"]
     assert all(mount.get("read_only") for mount in service.get("volumes", []))
-    assert service["build"] == {"context": ".", "target": "cpu"}
+
+
+def test_one_service_builds() -> None:
+    """Several at a time would export one tag together; the others start after it and ask no registry."""
+    (builder,) = [name for name, service in compose.ours().items() if "build" in service]
+    assert compose.ours()[builder]["build"] == {"context": ".", "target": "cpu"}
+    assert compose.ours()[builder]["pull_policy"] == "build"
+    for name, service in compose.ours().items():
+        if name != builder:
+            assert service["pull_policy"] == "never" and builder in compose.started_before(name)
+
+
+@pytest.mark.parametrize("name", [name for name, each in compose.services().items() if "healthcheck" in each])
+def test_checks_are_rare(name: str) -> None:
+    """Each starts a process, so two a minute; often at the start alone, since others wait for it."""
+    check = compose.services()[name]["healthcheck"]
+    if not check.get("disable"):
+        assert (check["interval"], check["start_interval"]) == ("30s", "5s") and check["start_period"] == "60s"
+        assert "localhost" not in " ".join(check["test"])
 
 
 def test_nothing_is_privileged() -> None:
@@ -81,10 +99,19 @@ def test_commands_are_ours(name: str) -> None:
     """Every command line, health checks too, is one of this version's."""
     service = compose.ours()[name]
     assert _parser(service["command"]).parse_args(service["command"]).run
-    if "healthcheck" in service:
+    if service["healthcheck"] != {"disable": True}:
         kind, program, *arguments = service["healthcheck"]["test"]
         assert (kind, program) == ("CMD", "faceline")
         assert _parser(arguments).parse_args(arguments).run
+
+
+@pytest.mark.parametrize("name", compose.ours())
+def test_only_what_serves_is_asked_for_its_health(name: str) -> None:
+    """The image's check asks a worker's port: a command without one would be unhealthy for ever."""
+    service = compose.ours()[name]
+    serves = service["command"][0] == "run"
+    assert serves == ("test" in service["healthcheck"])
+    assert serves or service["healthcheck"] == {"disable": True}
 
 
 @pytest.mark.parametrize("name", compose.ours())
@@ -103,7 +130,7 @@ def test_order_of_start() -> None:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
-                assert "healthcheck" in services[other], f"{name} → {other}"
+                assert "test" in services[other]["healthcheck"], f"{name} → {other}"
             else:
                 assert how["condition"] == "service_completed_successfully"
                 assert services[other]["command"][0] in ("topics", "enroll") and "restart" not in services[other]
@@ -151,6 +178,7 @@ def test_prometheus_reads_its_file(promtool: Path, tmp_path: Path) -> None:
     (sought,) = job["dns_sd_configs"]
     assert job["job_name"] == "faceline" and set(sought["names"]) <= set(services)
     assert sought["port"] == load_settings().http.port
+    assert [rule["target_label"] for rule in job["relabel_configs"]] == ["namespace", "pod"]  # as a PodMonitor has them
     config["rule_files"] = [str(tools.ROOT / mounts[str(Path(pattern).parent)] / "*.yaml")]
     rewritten = tmp_path / "prometheus.yml"
     rewritten.write_text(yaml.safe_dump(config))

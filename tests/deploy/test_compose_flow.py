@@ -20,6 +20,7 @@ from tests.commands.streams import read
 from tests.deploy import compose, tools
 from tests.deploy.test_compose import PROMETHEUS
 from tests.end_to_end.on_kafka import PATIENCE_SECONDS, until
+from tests.required import missing
 from worker.__main__ import main
 from worker.settings import Settings
 
@@ -36,7 +37,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     try:
         started.start()
     except NoBroker as reason:
-        pytest.skip(f"no Kafka: {reason}")
+        missing("kafka", f"no Kafka: {reason}")
     yield started
     started.stop()
 

@@ -39,8 +39,8 @@ SCRAPE = made_series.TICK
 DEPLOYMENTS = {
     "shop": {"job": ["shop/faceline"], "namespace": ["shop"]},
     "one pod": {"job": ["shop/faceline"], "pod": ["faceline-0"], "instance": ["10.0.4.0:9464"]},
-    "compose": {"job": ["faceline"]},
-    "compose, one camera": {"job": ["faceline"], "camera": [ODD]},
+    "by address": {"job": ["faceline"]},
+    "by address, one camera": {"job": ["faceline"], "camera": [ODD]},
     "all": {"job": ["shop/faceline", "staging/faceline", "faceline"]},
 }
 
@@ -159,7 +159,7 @@ def test_every_metric_of_the_worker_is_shown(worker_has: vocabulary.Vocabulary) 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_every_query_answers(deployment: str, made: Server) -> None:
-    """With labels of a PodMonitor, of one pod, and of Compose; at a time, and over time where it is drawn so."""
+    """With labels of a PodMonitor, of one pod, and by address alone; at a time, and over time where it is drawn so."""
     chosen = choose(**DEPLOYMENTS[deployment])
     asked = [(panel["title"], target) for name in NAMES for panel in panels(board(name)) for target in targets(panel)]
     assert [(title, target) for title, target in asked if not answer(made, target, chosen)] == []
@@ -174,31 +174,31 @@ def answer(made: Server, target: Target, chosen: Chosen) -> dict[str, float]:
     return {named(target.legend, each["metric"]): float(each["value"][1]) for each in made.query(expression, END)}
 
 
-SHOP, STAGING, COMPOSE = "shop/faceline", "staging/faceline", "faceline"
+SHOP, STAGING, BY_ADDRESS = "shop/faceline", "staging/faceline", "faceline"
 FRAMES = 60 / 30 + 90 / 30  # of door and of hall; yard is silent by now
 BY_HAND = [
     ("shop", "operations", "Workers", {"up": 2, "working": 2, "spare": 0}),
-    ("compose", "operations", "Workers", {"up": 1, "working": 1, "spare": 0}),  # and not the other job's target
+    ("by address", "operations", "Workers", {"up": 1, "working": 1, "spare": 0}),  # and not the other job's target
     ("shop", "operations", "Frames", {SHOP: FRAMES}),
     ("one pod", "operations", "Frames", {SHOP: 2}),
-    ("all", "operations", "Frames", {SHOP: FRAMES, STAGING: 1, COMPOSE: 2}),
+    ("all", "operations", "Frames", {SHOP: FRAMES, STAGING: 1, BY_ADDRESS: 2}),
     ("shop", "operations", "Lag in seconds of work", {SHOP: (3 + 5 + 10) / FRAMES}),
     # Every latency is 0.4 s, so p95 lies at 95 % of the bucket from 0.3 to 0.5; the budget is 0.5 s.
     ("shop", "operations", "Latency budget used", {SHOP: (0.3 + 0.95 * 0.2) / 0.5}),
     ("shop", "operations", "Frames refused", {SHOP: 1 / 30 / FRAMES}),
-    ("compose", "operations", "Frames refused", {COMPOSE: 0}),
-    ("all", "operations", "Alerts", {SHOP: 1, STAGING: 0, COMPOSE: 0}),
+    ("by address", "operations", "Frames refused", {BY_ADDRESS: 0}),
+    ("all", "operations", "Alerts", {SHOP: 1, STAGING: 0, BY_ADDRESS: 0}),
     ("shop", "operations", "Dead letters by reason", {f"corrupt · {SHOP}": 1 / 30}),
-    ("compose", "operations", "Dead letters by reason", {f"none · {COMPOSE}": 0}),
+    ("by address", "operations", "Dead letters by reason", {f"none · {BY_ADDRESS}": 0}),
     ("shop", "operations", "Shed", {f"embeddings · {SHOP}": 3 / 30, f"frames · {SHOP}": 0}),
     ("shop", "operations", "Partitions by worker", {"faceline-0": 2, "faceline-1": 1}),
-    ("compose", "operations", "Partitions by worker", {"worker:9464": 2}),
-    ("all", "operations", "Workers that refuse to serve", {SHOP: 1, STAGING: 0, COMPOSE: 0}),
+    ("by address", "operations", "Partitions by worker", {"worker:9464": 2}),
+    ("all", "operations", "Workers that refuse to serve", {SHOP: 1, STAGING: 0, BY_ADDRESS: 0}),
     ("shop", "recognition", "Tracks open", {SHOP: 3 + 3}),
     ("shop", "recognition", "Known", {SHOP: 0.5}),  # one of two who leave in each tick
     ("shop", "recognition", "Time to identity, p95", {SHOP: 0.75 + 0.95 * 0.25}),
     # Two workers confirm one each tick of half a minute; one revises each fourth time.
-    ("compose", "recognition", "Revised per confirmed", {COMPOSE: 0}),
+    ("by address", "recognition", "Revised per confirmed", {BY_ADDRESS: 0}),
     (
         "shop",
         "recognition",
@@ -206,14 +206,14 @@ BY_HAND = [
         {f"{kind} · {SHOP}": rate for kind, rate in
          {"appeared": 4, "confirmed": 4, "present": 4, "departed": 8, "revised": 0.5, "tentative": 0}.items()},
     ),
-    ("compose", "recognition", "Frame notes", {f"none · {COMPOSE}": 0}),
+    ("by address", "recognition", "Frame notes", {f"none · {BY_ADDRESS}": 0}),
     ("shop", "cameras", "Cameras that send", {SHOP: 2}),
-    ("all", "cameras", "Cameras that fell silent", {SHOP: 1, STAGING: 0, COMPOSE: 0}),
+    ("all", "cameras", "Cameras that fell silent", {SHOP: 1, STAGING: 0, BY_ADDRESS: 0}),
     ("shop", "cameras", "Frames by camera", {f"door · {SHOP}": 2, f"hall · {SHOP}": 3, f"yard · {SHOP}": 0}),
-    ("compose, one camera", "cameras", "Frames of $camera, by worker", {"worker:9464": 1}),
-    ("compose, one camera", "cameras", "Sending time of $camera", {COMPOSE: 1}),
+    ("by address, one camera", "cameras", "Frames of $camera, by worker", {"worker:9464": 1}),
+    ("by address, one camera", "cameras", "Sending time of $camera", {BY_ADDRESS: 1}),
     ("shop", "gallery", "Versions in force", {SHOP: 2}),
-    ("compose", "gallery", "Versions in force", {COMPOSE: 1}),
+    ("by address", "gallery", "Versions in force", {BY_ADDRESS: 1}),
     ("shop", "gallery", "Erasure in force, p95", {SHOP: 0.2 + 0.95 * 0.3}),
 ]  # fmt: skip
 
@@ -287,13 +287,13 @@ def test_marks_answer(name: str, made: Server) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_variables_offer_what_there_is(name: str, made: Server) -> None:
-    """Deployments by namespace, their pods and addresses; in Compose, where there is no namespace, All finds it."""
+    """Deployments by namespace, their pods and addresses; All finds what has no namespace."""
     offered = {}
     for variable, (label, selector) in variables(board(name)).items():
         chosen = choose(**DEPLOYMENTS["all"])
         offered[variable] = set(made.label_values(label, chosen.put_into(selector), START, END))
     assert offered["namespace"] == {"shop", "staging"}
-    assert offered["job"] == {SHOP, STAGING, COMPOSE}
+    assert offered["job"] == {SHOP, STAGING, BY_ADDRESS}
     assert offered["pod"] == {"faceline-0", "faceline-1"}
     assert "worker:9464" in offered["instance"] and "host:9100" not in offered["instance"]
     if name == "cameras":

@@ -42,7 +42,7 @@ def worker(kafka: Settings, tmp_path: Path) -> Iterator[Worker]:
 
 
 def config(port: int) -> str:
-    """As in Compose."""
+    """By its address alone: no namespace, no pod."""
     return (
         "scrape_configs: [{job_name: faceline, scrape_interval: 1s, "
         f"static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]"

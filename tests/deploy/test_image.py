@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.container import Container, command, configured
+from tests.deploy.container import KEYS, SETTINGS, Container, command, configured
 from tests.deploy.image import BASE, CPU, Store
 from tests.deploy.test_locks import pins
 from tests.deploy.tools import ROOT, NoTool
 from tests.end_to_end.on_kafka import Site, now_us
+from tests.required import missing
 from worker import __version__
 from worker.demo import scene
-from worker.settings import Settings
+from worker.sealing import MAGIC, open_sealer
+from worker.settings import EncryptionSettings, Settings
 
-pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.models]
+# All of it with the broker's tests, though one talks to it: the image is built once, in one of the suite's two runs.
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.models, pytest.mark.kafka]
 NUM_FRAMES = 12
 
 
@@ -28,19 +31,19 @@ def published(original_models: dict[str, Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(published: Path) -> Iterator[Store]:
+def store(published: Path, helm: Path) -> Iterator[Store]:
     """With the image in it."""
     try:
         store = Store()
     except NoTool as reason:
-        pytest.skip(f"no image: {reason}")
+        missing("image", f"no image: {reason}")
     try:
         store.base()
         built = store.build("cpu", CPU, published, REVISION="0123abc")
         assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
         yield store
     except NoTool as reason:
-        pytest.skip(f"no image: {reason}")
+        missing("image", f"no image: {reason}")
     finally:
         store.close()
 
@@ -52,7 +55,7 @@ def root(store: Store) -> Path:
 
 
 def test_a_worker_under_a_strict_security_context(store: Store, kafka: Settings, tmp_path: Path) -> None:
-    """Topics by a Job, frames in, events out, probes, a check, and SIGTERM to PID 1: drained, exit code 0."""
+    """As the chart has it: topics by a Job, a key, frames in, events out, probes, a check, SIGTERM: drained, code 0."""
     options = configured(kafka, tmp_path)
     made = command(store, CPU, options, "topics", "create", "--partitions", "1")
     assert made.returncode == 0, made.stderr
@@ -70,13 +73,18 @@ def test_a_worker_under_a_strict_security_context(store: Store, kafka: Settings,
         assert status["Uid"].split() == status["Gid"].split() == ["10001"] * 4
         assert (int(status["CapEff"], 16), int(status["CapBnd"], 16), status["NoNewPrivs"]) == (0, 0, "1")
         assert worker.run("cat", "/proc/1/cmdline").stdout.split("\0")[1:] == ["/opt/faceline/bin/faceline", "run", ""]
-        assert "Read-only file system" in worker.run("sh", "-c", "echo > /var/cache/faceline/engines/x").stderr
+        assert status["Groups"].split() == ["10001"] and status["Seccomp"] == "2"
+        assert "Read-only file system" in worker.run("sh", "-c", "echo > /opt/faceline/x").stderr
+        assert worker.run("sh", "-c", "echo > /tmp/x && echo > /var/cache/faceline/engines/x").returncode == 0
+        assert worker.run("stat", "-c", "%a %u %g", f"{SETTINGS}/{KEYS}").stdout.split() == ["440", "0", "10001"]
         checked = command(store, CPU, options, "doctor")
         assert checked.returncode == 0, checked.stdout + checked.stderr
         assert worker.end() == 0
     assert worker.lines(message="stopped")
     assert worker.tracebacks() == []
-    assert sum(site.account().outcomes.values()) == NUM_FRAMES
+    sealed = site.states()[0, b""] or b""
+    key_id = open_sealer(EncryptionSettings(key_file=tmp_path / "settings" / KEYS)).key_ids[0]
+    assert sealed.startswith(MAGIC + bytes.fromhex(key_id))
     assert {event["kind"] for event in site.events()} >= {"appeared"}
 
 

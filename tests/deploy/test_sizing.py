@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from benchmarks import sizing
+from tests.deploy import pages
 from tests.deploy.tools import ROOT
 
 
@@ -33,6 +34,18 @@ def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_measured_case_is_as_measured(row: dict) -> None:
     """At a size and a number of faces that were measured the figure is the measured one."""
     assert sizing.at(row["size"], row["faces"], "cpu_ms_a_frame") == pytest.approx(row["cpu_ms_a_frame"]["median"])
+
+
+@pytest.mark.parametrize(("resident", "word"), [({}, "at the end"), ({"resident": "peak"}, "peak")])
+def test_the_page_says_which_memory_it_tells_of(
+    resident: dict[str, str], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read once, at the end of a run, isn't called the most of it."""
+    found = {name: value for name, value in sizing.measured("sizing").items() if name != "resident"} | resident
+    files = {"sizing": found, **{name: sizing.measured(name) for name in ("kafka", "soak")}}
+    for module in (sizing, pages):
+        monkeypatch.setattr(module, "measured", files.__getitem__)
+    assert f"resident MB, {word} |" in pages._cost() and f"any run held ({word})" in pages._constants()
 
 
 def test_the_command() -> None:

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tests.broker.cluster import free_ports
 from tests.broker.environment import environment
@@ -19,8 +19,51 @@ from tests.end_to_end.on_kafka import PATIENCE_SECONDS, until
 from worker.settings import Settings
 
 
-class Worker:
-    """One worker process; killed at the end if it is still there. Its log is a file."""
+def ask(port: int, path: str) -> tuple[int, str]:
+    """Status and text that this machine answers; 0 where nothing is served (yet)."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+class Started:
+    """A process as a context: killed at its end if it is still there. Its log is a file."""
+
+    process: subprocess.Popen
+    _log: Path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if error is not None:
+            print(self.log[-6000:])
+
+    @property
+    def log(self) -> str:
+        """Everything that it wrote."""
+        return self._log.read_text()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal; the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """For its end; the exit code."""
+        return self.process.wait(PATIENCE_SECONDS)
+
+
+class Worker(Started):
+    """One worker process."""
 
     def __init__(self, settings: Settings, folder: Path, *arguments: str, prefix: Sequence[str] = (),
                  **variables: str) -> None:  # fmt: skip
@@ -40,21 +83,6 @@ class Worker:
                 env={**given, **set_here}, stdout=log, stderr=log,
             )  # fmt: skip
 
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if error is not None:
-            print(self.log[-6000:])
-
-    @property
-    def log(self) -> str:
-        """Everything that it wrote."""
-        return self._log.read_text()
-
     def lines(self, **fields: object) -> list[dict[str, Any]]:
         """JSON lines of its log in which these fields have these values."""
         found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
@@ -67,14 +95,7 @@ class Worker:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text; 0 where nothing is served (yet)."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return ask(self.port, path)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample; 0 where there is none."""
@@ -103,15 +124,6 @@ class Worker:
     def until_frames(self, number: int) -> None:
         """Wait until so many were processed."""
         until(lambda: self.metric("faceline_frames_total", outcome="processed") >= number)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal; the exit code."""
-        self.process.send_signal(number)
-        return self.wait()
-
-    def wait(self) -> int:
-        """For its end; the exit code."""
-        return self.process.wait(PATIENCE_SECONDS)
 
     def cpu_share(self, seconds: float) -> float:
         """Of a core, over so long from now."""

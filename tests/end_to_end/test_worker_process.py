@@ -13,6 +13,7 @@ import pytest
 from tests.broker.cluster import Broker, NoBroker, free_ports
 from tests.end_to_end.on_kafka import Site, now_us, until, with_changes
 from tests.end_to_end.processes import Worker
+from tests.required import missing
 from worker.settings import KafkaSettings, Settings
 from worker.sources import SourceFrame
 from worker.transport import topics
@@ -204,7 +205,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     try:
         broker.start()
     except NoBroker as reason:
-        pytest.skip(f"no Kafka: {reason}")
+        missing("kafka", f"no Kafka: {reason}")
     yield broker
     broker.stop()
 

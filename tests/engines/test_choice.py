@@ -43,7 +43,7 @@ NO_GPU, NO_LIBRARY = missing("no NVIDIA driver: install it", NoGpu), missing("Te
     [
         ("onnxruntime", forbidden, forbidden, Choice("onnxruntime", "engine.kind says so")),
         ("auto", GPU, LIBRARY, Choice("tensorrt", "NVIDIA L4 and TensorRT 11.4 are there")),
-        ("auto", NO_GPU, forbidden, Choice("onnxruntime", "no NVIDIA driver: install it")),
+        ("auto", NO_GPU, forbidden, Choice("onnxruntime", "no NVIDIA driver: install it", no_gpu=True)),
         (
             "auto", GPU, NO_LIBRARY,
             Choice("onnxruntime", "NVIDIA L4 is there, but TensorRT isn't installed: install 'gpu'", idle_gpu=True),

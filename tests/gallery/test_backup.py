@@ -167,3 +167,14 @@ def test_no_backup_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="can't be written"):
         backup.write(backup.read(path), tmp_path / "missing" / "backup.jsonl")
     assert backup.age(backup.read(path), datetime(2026, 2, 1, 8, tzinfo=UTC)) == timedelta(days=1)
+
+
+def test_where_there_is_a_key_nobody_comes_in_unsealed(site: Settings, elsewhere: Settings, tmp_path: Path) -> None:
+    """Whoever can write a file could else enrol a face, which would be sealed as if it were genuine."""
+    change(site, lambda gallery: gallery.put(person("ann")))
+    taken, sealed = backup.take(site), with_key(elsewhere, tmp_path)
+    with pytest.raises(FacelineError, match="1 of 1 people of the backup aren't sealed.*nothing was written"):
+        backup.restore(sealed, taken)
+    assert people(sealed) == {}
+    assert backup.restore(sealed, taken, accept_plain=True).written == ("ann",)
+    assert set(people(sealed)) == {"ann"}

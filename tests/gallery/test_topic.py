@@ -12,6 +12,7 @@ import pytest
 
 from tests.broker.cluster import Broker, NoBroker
 from tests.gallery.people import NOW, person, template
+from tests.required import missing
 from worker.errors import FacelineError, InvalidSettings, Retryable
 from worker.gallery.receipts import applied_in
 from worker.gallery.topic import TopicGallery
@@ -261,7 +262,7 @@ def test_the_broker_goes_and_comes(tmp_path: Path, gallery_of: Open, caplog: pyt
     try:
         broker.start()
     except NoBroker as reason:
-        pytest.skip(f"no Kafka: {reason}")
+        missing("kafka", f"no Kafka: {reason}")
     try:
         settings = Settings(
             kafka=broker.settings(request_timeout_seconds=1), service=ServiceSettings(application_id="outage")

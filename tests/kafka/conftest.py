@@ -10,6 +10,7 @@ import pytest
 from tests.broker.cluster import NoBroker
 from tests.broker.secure import SecureBroker
 from tests.broker.sockets import abandoned_sockets
+from tests.required import missing
 from worker.settings import ServiceSettings, Settings, TopicSettings
 from worker.transport.rights import ROLES, Right, rights
 from worker.transport.topics import create
@@ -44,7 +45,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
     try:
         broker.start()
     except NoBroker as reason:
-        pytest.skip(f"no Kafka: {reason}")
+        missing("kafka", f"no Kafka: {reason}")
     try:
         create(APPLICATION.model_copy(update={"kafka": broker.internal()}), partitions=2)
         users = {role: rights(role, APPLICATION, group="greeter") for role in ROLES}

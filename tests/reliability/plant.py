@@ -189,7 +189,11 @@ class Worker:
 
     def resident_kb(self) -> int:
         """Resident memory now."""
-        return int(Path(f"/proc/{self._process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+        return status_of(self._process.pid, "VmRSS")
+
+    def peak_resident_kb(self) -> int:
+        """The most resident memory that it ever had."""
+        return status_of(self._process.pid, "VmHWM")
 
     def num_descriptors(self) -> int:
         """Open files and sockets."""
@@ -197,7 +201,7 @@ class Worker:
 
     def num_threads(self) -> int:
         """Threads now."""
-        return int(Path(f"/proc/{self._process.pid}/status").read_text().split("Threads:")[1].split()[0])
+        return status_of(self._process.pid, "Threads")
 
     def kill(self) -> None:
         """As by the kernel when memory is short."""
@@ -212,6 +216,11 @@ class Worker:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+
+def status_of(pid: int, field: str) -> int:
+    """A number that the kernel keeps of a process; memory is in kB."""
+    return int(Path(f"/proc/{pid}/status").read_text().split(f"{field}:")[1].split()[0])
 
 
 @contextmanager

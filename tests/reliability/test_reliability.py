@@ -1,5 +1,7 @@
 """The measurements run end to end; what they find is written by ``make throughput`` and ``make soak``."""
 
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from tests.reliability import latency, rates, restoring, soak, takeover
 from tests.reliability.figures import fit, machine, quantiles
-from tests.reliability.plant import Site
+from tests.reliability.plant import Site, status_of
 from tests.reliability.report import kafka_page, soak_page
 from worker.settings import Settings
 
@@ -91,6 +93,18 @@ class TestFigures:
             line = fit(x, 3.0 * x + 10 + noise)
             held += line.low <= 3.0 <= line.high
         assert held >= 170  # 95 % are 190; half-widths estimated from 200 alike points are a little short
+
+    def test_memory_at_its_peak(self) -> None:
+        """Is told when it is given back, too: a worker that needs more for a moment needs it."""
+        passing = "a = bytearray(200 << 20); del a; print(flush=True); input()"
+        with subprocess.Popen(
+            [sys.executable, "-c", passing], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            now, peak = status_of(process.pid, "VmRSS"), status_of(process.pid, "VmHWM")
+            process.communicate(b"\n")
+        assert now < 200 << 10 < peak
 
     def test_quantiles(self) -> None:
         """As numpy tells them."""

@@ -367,6 +367,13 @@ class TestReasons:
         best = max((score for score in (frame.ann, frame.ben) if score is not None), default=None)
         assert identity.score == best
 
+    def test_what_is_said_first_says_why(self) -> None:
+        """Of the frame it is said at, and of those before."""
+        first = play([STRANGER] * 3).told[0]
+        assert (first.kind, first.identity.reason, first.identity.threshold) == ("appeared", "no_match", THRESHOLD)
+        assert first.frames_used == 3
+        assert play([STRANGER, UNUSED, UNUSED]).told[0].identity.reason == "no_match"
+
     def test_before_any_used_frame(self) -> None:
         """Nothing was looked at."""
         assert play([UNUSED] * 5).told[0].identity.reason == "no_usable_frame"

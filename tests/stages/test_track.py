@@ -156,6 +156,18 @@ def test_a_single_hit_dies_sooner() -> None:
     assert film.ids() == ["topicA-3-0-0"]
 
 
+@pytest.mark.parametrize(("seconds", "followed"), [(1.0, True), (1.4, True), (1.6, False)])
+def test_a_slow_camera_is_followed(seconds: float, followed: bool) -> None:
+    """A newborn that no frame has missed yet is waited for, up to lost_seconds, however far apart frames come."""
+    film = Film()
+    for number in range(4):
+        film.show(number * seconds, [(100, 100)])
+    assert (film.ids() == ["topicA-3-0-0"]) is followed
+    film.show(4 * seconds, [(100, 100), (400, 100)])
+    film.show(5 * seconds, [(100, 100)])
+    assert "topicA-3-4-1" in [end.track_id for end in film.ends]  # missed once, on probation
+
+
 def test_expire_closes_by_time_alone() -> None:
     """A silent camera: at 1.5 s nothing happens, right after it the track is over, and earlier times do no harm."""
     film = Film()

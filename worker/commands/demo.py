@@ -72,22 +72,30 @@ def run(options: argparse.Namespace) -> int:
 
 def _write_footage(folder: Path) -> int:
     for camera, frames in scene.round_the_clock().items():
-        _write_numbered(folder / camera, (frame.value for frame in frames))
+        _write_numbered(folder, camera, (frame.value for frame in frames))
     for person, photos in scene.enrolment_photos().items():
-        _write_numbered(folder / "people" / person, photos)
+        _write_numbered(folder, f"people/{person}", photos)
     print(f"{folder}: cameras {', '.join(scene.round_the_clock())} at {scene.FPS} fps, photos in {folder / 'people'}")
     for note in scene.NOTES:
         print(note)
     return 0
 
 
-def _write_numbered(folder: Path, images: Iterable[bytes]) -> None:
+def _write_numbered(root: Path, name: str, images: Iterable[bytes]) -> None:
+    """Readable by everybody, whatever the umask: a container's user is another, and the pictures are published ones."""
+    opened = [root / name, *(root / above for above in Path(name).parents if above.name)]
+    if not root.exists():  # one that is there may be somebody's home
+        opened.append(root)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for folder in opened:
+            folder.chmod(0o755)
         for number, image in enumerate(images):
-            (folder / f"{number:04d}.jpg").write_bytes(image)
+            path = root / name / f"{number:04d}.jpg"
+            path.write_bytes(image)
+            path.chmod(0o644)
     except OSError as error:
-        raise InvalidSettings(f"{folder} can't be written: {error.strerror or error}") from error
+        raise InvalidSettings(f"{root / name} can't be written: {error.strerror or error}") from error
 
 
 def _enrol(people: FolderGallery, settings: Settings, loaded: Loaded, console: Console) -> None:

@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import get_args
 
 from rich.console import Console
 
-from worker.checkup import MARKS, Check, Checkup
+from worker.checkup import MARKS, Check, Checkup, Role
 from worker.commands.options import add_settings, print_json, quiet_kafka, settings_of
 from worker.errors import InvalidSettings
 
@@ -16,10 +17,17 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command."""
     add_settings(parser)
+    parser.add_argument(
+        "--role",
+        choices=get_args(Role),
+        default="worker",
+        help="whose questions are asked: administrator looks at models, broker and topics alone (default worker)",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON, with details")
     parser.epilog = """examples:
   faceline doctor                       one line a check: ✓ fine, ! look at it, ✗ workers can't run, - not checked
   faceline doctor --config prod.yaml    with the settings, and as the user, of production
+  faceline doctor --role administrator  as a user who may describe topics, and neither read nor write any
   faceline doctor --json | jq '.[] | select(.state != "ok")'
 
 Exit code 1 where anything needed is broken. Nothing is written to any topic."""
@@ -50,4 +58,4 @@ def _checks(options: argparse.Namespace) -> Iterator[Check]:
         return
     application = settings.service.application_id
     yield Check("settings", "ok", f"valid; application {application}, digest {settings.digest()[:12]}")
-    yield from Checkup(settings).run()
+    yield from Checkup(settings, options.role).run()

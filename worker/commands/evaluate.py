@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
 from worker.commands.options import add_settings, settings_of, table_console
+from worker.commands.training import progress
 from worker.errors import InvalidSettings
 from worker.settings import Settings
 
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from worker.evaluation.results import Results
     from worker.evaluation.tables import misses_table, open_set_table, terminal_table
 
-    with _progress(console) as bar:
+    with progress(console) as bar:
         task = bar.add_task("intervals", total=None)
         found = outcome(study, Results.of(done), lambda n, total: bar.update(task, completed=n, total=total))
     (options.out / "metrics.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -125,7 +126,7 @@ def _material(options: argparse.Namespace, settings: Settings, console: Console)
     with (
         OnnxRuntimeEngine(load(known[DETECTOR], settings.models.dir)) as detector,
         OnnxRuntimeEngine(load(known[EMBEDDER], settings.models.dir)) as embedder,
-        _progress(console) as bar,
+        progress(console) as bar,
     ):
         task = bar.add_task("embedding people", total=None)
         faces = embed_folder(options.data, cache, detector, embedder, digest, report=_teller(bar, task))
@@ -149,7 +150,7 @@ def _cross_validate(study: "Study", console: Console) -> "dict[Job, dict[str, Sc
     jobs = study.plan.jobs()
     kept_jobs: set[Job] = set()
     finished: set[Job] = set()
-    with _progress(console) as bar:
+    with progress(console) as bar:
         task = bar.add_task("folds", total=float(len(jobs)))
 
         def tell(job: "Job", share: float, kept: bool) -> None:
@@ -165,9 +166,3 @@ def _cross_validate(study: "Study", console: Console) -> "dict[Job, dict[str, Sc
     if kept_jobs:
         console.print(f"{len(kept_jobs)} of {len(jobs)} parts were finished before and used again", highlight=False)
     return done
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )

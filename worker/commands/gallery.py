@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="import: a file older than receipts are kept, though people erased since may come back with it",
     )
+    parser.add_argument(
+        "--accept-plain",
+        action="store_true",
+        help="import: where there is a key, people who aren't sealed too, though nothing says who wrote them",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = """examples:
   faceline gallery export gallery-2026-01-31.jsonl
@@ -36,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 Export copies values as they are on the topic: sealed ones stay sealed, and need their key to be restored. Import writes
 what the topic lacks: of each person the newer record counts, and who was forgotten after the export stays forgotten.
-Exit code 0: done; 1: something can't be read or reached, nothing was written; 2: wrong arguments, no backup."""
+Exit code 0: done; 1: something can't be read here, and nothing was written, or the broker went away: run it again, nothing
+doubles; 2: wrong arguments, no backup."""
     parser.set_defaults(run=run)
 
 
@@ -46,8 +52,8 @@ def run(options: argparse.Namespace) -> int:
     require_bootstrap(settings.kafka)
     quiet_kafka()
     if options.action == "export":
-        if options.dry_run or options.accept_old:
-            raise InvalidSettings("--dry-run and --accept-old are for import")
+        if options.dry_run or options.accept_old or options.accept_plain:
+            raise InvalidSettings("--dry-run, --accept-old and --accept-plain are for import")
         return _export(options, settings)
     return _import(options, settings)
 
@@ -87,7 +93,7 @@ def _import(options: argparse.Namespace, settings: Settings) -> int:
             f"{options.file} is {age.days} days old, and receipts of erasures are kept for {kept.days}: who was "
             "forgotten in between would come back. Pass --accept-old, then 'faceline forget' them again"
         )
-    restored = backup.restore(settings, taken, dry_run=options.dry_run)
+    restored = backup.restore(settings, taken, dry_run=options.dry_run, accept_plain=options.accept_plain)
     if options.json:
         print_json({name: list(getattr(restored, name)) for name in restored.__struct_fields__})
         return 0

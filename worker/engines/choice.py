@@ -15,12 +15,13 @@ EngineKind = Literal["auto", Kind]
 class Choice:
     """The engine, and the reason in a few words, for logs and the doctor.
 
-    ``idle_gpu``: there is a GPU, and it isn't used for want of something.
+    ``idle_gpu``: there is a GPU, and it isn't used for want of something. ``no_gpu``: there is none, which is fine.
     """
 
     kind: Kind
     reason: str
     idle_gpu: bool = False
+    no_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def choose(kind: EngineKind, find_gpu: Callable[[], str], find_library: Callable
             raise ModelError(f"engine.kind is tensorrt, and it can't be used: {error}") from error
         if not isinstance(error, NoGpu):
             raise
-        return Choice("onnxruntime", str(error))
+        return Choice("onnxruntime", str(error), no_gpu=True)
     try:
         library = find_library()
     except ModelError as error:

@@ -44,7 +44,8 @@ def train_closed_set(faces: EmbeddedFaces, photos: list[NDArray], recipe: Closed
     """Classes are the people whose images ``photos`` lists, in that order; all variants of those images train."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    people = People(tuple(photos), faces.severity.reshape(-1, VARIANTS))
+    severity = faces.severity[: len(faces.person) * VARIANTS].reshape(-1, VARIANTS)
+    people = People(tuple(photos), severity, *faces.clips_by_image())
     embeddings = torch.from_numpy(faces.embeddings)
     model = ClosedSet(len(photos))
     optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from worker.engines.engine import Engine
 from worker.errors import InvalidSettings
 from worker.evaluation.single import KINDS, draw_one
+from worker.sources import IMAGE_SUFFIXES
 from worker.stages.align import align
 from worker.stages.embed import embed
-from worker.training.data import IMAGE_SUFFIXES, EmbeddedFaces, central_face
+from worker.training.crops import central_face
+from worker.training.data import EmbeddedFaces
 from worker.training.degrade import apply
 from worker.types import Float32, Image
 

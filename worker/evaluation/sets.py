@@ -29,7 +29,7 @@ class Images:
     @staticmethod
     def of(faces: EmbeddedFaces) -> "Images":
         """All images of everybody."""
-        severity = faces.severity.reshape(-1, VARIANTS)
+        severity = faces.severity[: len(faces.person) * VARIANTS].reshape(-1, VARIANTS)
         singles, bursts = severity[:, 1 : 1 + NUM_SINGLE], severity[:, 1 + NUM_SINGLE :]
         return Images(
             _padded([np.flatnonzero(faces.person == person) for person in range(len(faces.names))]),

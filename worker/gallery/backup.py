@@ -135,12 +135,18 @@ def decoded(data: bytes, where: str) -> Backup:
     return Backup(head, entries)
 
 
-def restore(settings: Settings, backup: Backup, *, dry_run: bool = False) -> Restored:
+def restore(settings: Settings, backup: Backup, *, dry_run: bool = False, accept_plain: bool = False) -> Restored:
     """Write what the topic lacks. Of each key the newer one counts, the file's or the topic's.
 
+    Where there is a key, what isn't sealed is refused unless it is to be accepted: anybody could have written it.
     Everything is opened first: raises ``FacelineError`` before the first write where anything can't be read here.
     Values are sealed anew, for this topic and with the first key. Raises ``Retryable``: done again, nothing doubles.
     """
+    if settings.encryption.key_file is not None and backup.num_plain and not accept_plain:
+        raise FacelineError(
+            f"{backup.num_plain} of {backup.num_people} people of the backup aren't sealed, so anybody could have "
+            "written them; nothing was written. If the file is from before there was a key, pass --accept-plain"
+        )
     people = _opened(backup, open_sealer(settings.encryption))
     erased = _erasures(settings)
     with closing(TopicGallery(settings)) as gallery:

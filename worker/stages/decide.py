@@ -102,15 +102,18 @@ def decide(
 ) -> tuple[Standing, list[Decision], bool]:
     """New standing, what to tell, and whether the track must be split."""
     told: list[Decision] = []
-    if not standing.announced and seen.update.face_index >= 0 and seen.update.hits >= options.appear_hits:
-        standing = replace(standing, announced=True, last_told_us=seen.frame.capture_time_us)
-        standing = _tell(standing, told, "appeared", seen, follows=standing.follows)
     if standing.identity.person_id is not None and seen.update.face_index >= 0 and seen.update.ambiguous:
         standing = replace(standing, unverified=True)
     standing, withdrawn = withdraw_erased(standing, seen, enrolled)
     told += withdrawn
     if seen.recognition is not None and seen.match is not None:
         standing = _weigh(standing, seen, seen.recognition, seen.match, options)
+        if not standing.announced:  # what is said first says what is known
+            standing = replace(standing, identity=_nobody(seen, seen.match, options))
+    if not standing.announced and seen.update.face_index >= 0 and seen.update.hits >= options.appear_hits:
+        standing = replace(standing, announced=True, last_told_us=seen.frame.capture_time_us)
+        standing = _tell(standing, told, "appeared", seen, follows=standing.follows)
+    if seen.recognition is not None and seen.match is not None:
         if standing.announced and not standing.foreign:
             standing = _name(standing, told, seen, seen.match, options)
         standing = replace(standing, settled=_settled(standing, options))

@@ -33,7 +33,7 @@ class TrackOptions:
     low_score: Annotated[float, Ge(0)] = 0.4  # faces below are ignored
     birth_score: Annotated[float, Ge(0)] = 0.65  # an unassigned face at or above begins a track
     lost_seconds: Annotated[float, Ge(0)] = 1.5  # a track unseen for longer is over
-    probation_seconds: Annotated[float, Ge(0)] = 0.5  # the same, for a track with fewer than min_hits
+    probation_seconds: Annotated[float, Ge(0)] = 0.5  # the same, with fewer than min_hits and missed in a frame
     min_hits: Annotated[int, Ge(1)] = 2  # frames with a face, from which on a track is no longer on probation
     max_tracks: Annotated[int, Ge(1)] = 64  # open at a time, per camera
     gate: Annotated[float, Ge(0)] = 18.5  # largest cost of a pair: chi-square with 4 degrees of freedom at 99.9 %
@@ -100,14 +100,20 @@ def track(
         seen = _correct(motion, boxes[row], row, now_us, options) if row >= 0 else None
         kept.append(seen or old)  # an unseen track is kept as it was last seen: its next prediction starts there
         updates.append(_update(seen or motion, row, flag))
-    born, num_refused = _births(faces, boxes, set(assigned), len(kept), ref, options)
+    followed, missed = expire(TrackerState(tuple(kept), now_us), now_us, options)
+    updates = [update for update in updates if update.track_id not in {end.track_id for end in missed}]
+    born, num_refused = _births(faces, boxes, set(assigned), len(followed.tracks), ref, options)
     updates += [_update(motion, motion.face_index, False) for motion in born]
-    return TrackerState((*kept, *born), now_us), tuple(updates), ends, num_refused
+    return TrackerState((*followed.tracks, *born), now_us), tuple(updates), (*ends, *missed), num_refused
 
 
 def expire(state: TrackerState, time_us: int, options: TrackOptions) -> tuple[TrackerState, tuple[TrackEnd, ...]]:
     """Close the tracks that have been unseen for too long at ``time_us`` (event time), without a frame."""
-    gone = {motion.track_id for motion in state.tracks if time_us - motion.last_seen_us > _patience_us(motion, options)}
+    gone = {
+        motion.track_id
+        for motion in state.tracks
+        if time_us - motion.last_seen_us > _patience_us(motion, state.time_us, options)
+    }
     if not gone:
         return state, ()
     ends = tuple(TrackEnd(old.track_id, "left", old.last_seen_us) for old in state.tracks if old.track_id in gone)
@@ -137,8 +143,10 @@ def _track_id(ref: FrameRef, face_index: int) -> str:
     return f"{ref.topic_id}-{ref.partition}-{ref.offset}-{face_index}"
 
 
-def _patience_us(motion: Motion, options: TrackOptions) -> int:
-    seconds = options.lost_seconds if motion.hits >= options.min_hits else options.probation_seconds
+def _patience_us(motion: Motion, newest_us: int, options: TrackOptions) -> int:
+    """A track on probation that no frame has missed yet is waited for like any other: cameras may be slow."""
+    proven = motion.hits >= options.min_hits or motion.last_seen_us == newest_us
+    seconds = options.lost_seconds if proven else options.probation_seconds
     return round(seconds * MICROSECONDS)
 
 

@@ -1,45 +1,79 @@
-"""Training data: a folder of images per person, embedded once, then composed into sequences of rows.
+"""Training data: a folder of images and clips per person, embedded once, then composed into sequences of rows.
 
 Every image gives one clean embedding, four under independent conditions and two bursts of five under
-conditions that drift. Sequences are drawn as row numbers, so that a training step costs no pixel work.
+conditions that drift. A clip's frames are embedded as they are, and its best frame is one more image of the person.
+Sequences are drawn as row numbers, so that a training step costs no pixel work.
 """
 
 import hashlib
+import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from worker.engines.engine import Engine
-from worker.stages.align import align
-from worker.stages.detect import DetectOptions, detect
+from worker.errors import FacelineError
 from worker.stages.embed import embed
+from worker.training.clips import Clip, clips_of, files_of, read_clip
+from worker.training.crops import largest_central_face as largest_central_face  # offered from here, too
 from worker.training.degrade import apply, draw, drift
-from worker.types import Faces, Float32, Image
+from worker.types import EMBEDDING_SIZE, Float32, Image
 
 NUM_SINGLE = 4
 NUM_BURSTS = 2
 BURST_LENGTH = 5
 VARIANTS = 1 + NUM_SINGLE + NUM_BURSTS * BURST_LENGTH
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _RECIPE = "1"  # part of the cache's key: raise it when what is below, or degrade.py, changes
+_CLIP_RECIPE = "clips 1"  # likewise, with clips.py, of people who have clips
+_SUSPECT = 0.2  # mean cosine to the person's other images: of LFW's, one in a thousand is less alike
+_NO_FRAMES: Float32 = np.zeros((0, EMBEDDING_SIZE), np.float32)
+
+
+def _no_numbers() -> np.ndarray:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedFaces:
-    """All embeddings of a data set. ``R`` rows = images × VARIANTS, in the order clean, singles, bursts."""
+    """All embeddings of a data set: ``R`` rows of images, in the order clean, singles, bursts, then frames of clips.
 
-    embeddings: Float32  # [R, 128] raw
-    severity: Float32  # [R] 0 for clean rows
+    R = images × VARIANTS. Each clip's best frame is one of the images.
+    """
+
+    embeddings: Float32  # [R + frames, 128] raw
+    severity: Float32  # [R + frames] 0 for clean rows and real frames
     person: np.ndarray  # [images] index into names
     names: tuple[str, ...]
+    clip_image: np.ndarray = field(default_factory=_no_numbers)  # [clips] the image that a clip's best frame is
+    clip_start: np.ndarray = field(default_factory=_no_numbers)  # [clips] row of its first frame
+    clip_length: np.ndarray = field(default_factory=_no_numbers)  # [clips] frames
 
     def rows(self, image: int) -> np.ndarray:
         """Row numbers [VARIANTS] of one image."""
         return image * VARIANTS + np.arange(VARIANTS)
+
+    def clips_by_image(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row of the first frame, and number of frames, of the clip that each image is from; 0 and 0 without one."""
+        start, length = np.zeros((2, len(self.person)), np.int64)
+        start[self.clip_image], length[self.clip_image] = self.clip_start, self.clip_length
+        return start, length
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """What is kept of one person: the images', then the clips', arrays as in EmbeddedFaces, numbered from 0."""
+
+    name: str
+    embeddings: Float32  # [images × VARIANTS, 128]
+    severity: Float32
+    frames: Float32  # [frames, 128]
+    clip_image: np.ndarray
+    clip_length: np.ndarray
 
 
 def embed_folder(
@@ -51,72 +85,122 @@ def embed_folder(
     *,
     max_images: int = 5,
     only: Collection[str] | None = None,
+    clips: bool = False,
     report: Callable[[int, int, str], None] = lambda done, total, line: None,
 ) -> EmbeddedFaces:
     """Embed ``folder/PERSON/*.jpg`` (first ``max_images`` each), one cache file a person under ``cache``.
 
-    ``only`` names the people to take; default: all.
+    With ``clips`` also ``folder/PERSON/CLIP/*.jpg`` and ``folder/PERSON/clip.mp4``. ``only`` names the people to take;
+    default: all.
 
     An interrupted run goes on where it stopped. Images that can't be read or show no face are passed over
-    and told to ``report(done, total, line)``.
+    and told to ``report(done, total, line)``, as are images that hardly look like the person's others.
     """
     people = sorted(path for path in folder.iterdir() if path.is_dir() and (only is None or path.name in only))
     cache.mkdir(parents=True, exist_ok=True)
-    parts: list[tuple[str, Float32, Float32]] = []
+    parts: list[_Person] = []
     for done, person in enumerate(people):
-        files = sorted(path for path in person.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:max_images]
-        stored = cache / f"{_key(person.name, files, embedder_digest)}.npz"
-        if not stored.exists():
-            notes = _embed_person(files, stored, detector, embedder)
-            for note in notes:
+        files = sorted(path for path in person.iterdir() if path.suffix.lower() in _SUFFIXES)[:max_images]
+        films = clips_of(person) if clips else []
+        stored = cache / f"{_key(person.name, files, films, embedder_digest)}.npz"
+        part = _read(person.name, stored)
+        if part is None:
+            for note in _embed_person(files, films, stored, detector, embedder):
                 report(done, len(people), note)
-        with np.load(stored) as saved:
-            parts.append((person.name, saved["embeddings"], saved["severity"]))
+            part = _read(person.name, stored)
+            assert part is not None, "it was written a moment ago"
+        if not len(part.severity):
+            report(done, len(people), f"{person}: no image or clip shows a face, left out")
+        for note in _suspects(part):
+            report(done, len(people), note)
+        parts.append(part)
         report(done + 1, len(people), "")
-    kept = [part for part in parts if len(part[1])]
-    counts = [len(part[1]) // VARIANTS for part in kept]
+    return _joined([part for part in parts if len(part.severity)], folder)
+
+
+def _joined(people: list[_Person], folder: Path) -> EmbeddedFaces:
+    if not people:
+        raise FacelineError(f"{folder} shows no face: expected a folder per person, with images in it")
+    counts = np.array([len(part.severity) // VARIANTS for part in people])
+    first_image = np.cumsum(counts) - counts
+    lengths = np.concatenate([part.clip_length for part in people])
+    frames = np.concatenate([part.frames for part in people])
+    made = np.concatenate([part.embeddings for part in people])
     return EmbeddedFaces(
-        embeddings=np.concatenate([part[1] for part in kept]),
-        severity=np.concatenate([part[2] for part in kept]),
-        person=np.repeat(np.arange(len(kept)), counts),
-        names=tuple(part[0] for part in kept),
+        embeddings=np.concatenate([made, frames]),
+        severity=np.concatenate([*(part.severity for part in people), np.zeros(len(frames), np.float32)]),
+        person=np.repeat(np.arange(len(people)), counts),
+        names=tuple(part.name for part in people),
+        clip_image=np.concatenate([part.clip_image + first for part, first in zip(people, first_image, strict=True)]),
+        clip_start=len(made) + np.cumsum(lengths) - lengths,
+        clip_length=lengths,
     )
 
 
-def largest_central_face(image_bgr: Image, detector: Engine) -> Image | None:
-    """The aligned crop [112, 112, 3] of the face nearest to the image's centre; None where there is none."""
-    found = central_face(image_bgr, detector)
-    return None if found is None else align(image_bgr, *found)[0]
-
-
-def central_face(image_bgr: Image, detector: Engine) -> tuple[Faces, list[int]] | None:
-    """All faces, and the number of the one nearest to the image's centre; None where there is none."""
-    faces = detect(image_bgr, detector, DetectOptions(min_score=0.5))
-    if not len(faces):
+def _read(name: str, stored: Path) -> _Person | None:
+    """The person as cached; None where there is no such file, or a damaged one."""
+    try:
+        with stored.open("rb") as file, np.load(file) as saved:
+            return _Person(
+                name,
+                saved["embeddings"],
+                saved["severity"],
+                saved.get("frames", _NO_FRAMES),
+                saved.get("clip_image", _no_numbers()),
+                saved.get("clip_length", _no_numbers()),
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    centers = (faces.boxes_xyxy[:, :2] + faces.boxes_xyxy[:, 2:]) / 2
-    middle = np.array([image_bgr.shape[1], image_bgr.shape[0]]) / 2
-    return faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]
 
 
-def _embed_person(files: list[Path], stored: Path, detector: Engine, embedder: Engine) -> list[str]:
+def _embed_person(files: list[Path], films: list[Path], stored: Path, detector: Engine, embedder: Engine) -> list[str]:
     notes: list[str] = []
-    crops: list[Image] = []
-    severity: list[float] = []
+    stills: list[tuple[str, Image]] = []
     for file in files:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
         crop = None if image is None else largest_central_face(image, detector)
         if crop is None:
             notes.append(f"{file}: {'not an image' if image is None else 'no face'}, passed over")
-            continue
-        for variant, level in _variants(crop, zlib.crc32(file.name.encode())):
-            crops.append(variant)
-            severity.append(level)
-    embeddings = embed(np.array(crops, np.uint8).reshape(-1, 112, 112, 3), embedder, max_batch=15)
+        else:
+            stills.append((file.name, crop))
+    shown: list[Clip] = []
+    clip_image: list[int] = []
+    for film in films:
+        clip, told = read_clip(film, detector, embedder)
+        notes += told
+        if clip is not None:
+            clip_image.append(len(stills))
+            stills.append((film.name, clip.best_bgr))
+            shown.append(clip)
+    made = [variant for name, crop in stills for variant in _variants(crop, zlib.crc32(name.encode()))]
+    crops = np.array([crop for crop, _ in made], np.uint8).reshape(-1, 112, 112, 3)
+    arrays = {
+        "embeddings": embed(crops, embedder, max_batch=15),
+        "severity": np.array([level for _, level in made], np.float32),
+    }
+    if shown:
+        arrays["frames"] = np.concatenate([clip.embeddings for clip in shown])
+        arrays["clip_image"] = np.array(clip_image)
+        arrays["clip_length"] = np.array([len(clip.embeddings) for clip in shown])
     partial = stored.with_suffix(".part.npz")
-    np.savez(partial, embeddings=embeddings, severity=np.array(severity, np.float32))
+    np.savez(partial, **arrays)
     partial.replace(stored)
     return notes
+
+
+def _suspects(person: _Person) -> list[str]:
+    """A line for each image that hardly looks like the rest: two people may be in one folder."""
+    clean = person.embeddings[::VARIANTS]
+    if len(clean) < 2:
+        return []
+    units = clean / np.linalg.norm(clean, axis=1, keepdims=True)
+    likeness = ((units @ units.T).sum(1) - 1) / (len(units) - 1)
+    return [
+        f"{person.name}, usable image {number + 1} of {len(clean)}: likeness to the others {value:.2f}, "
+        "is it somebody else's? It is used as it is"
+        for number, value in enumerate(likeness)
+        if value < _SUSPECT
+    ]
 
 
 def _variants(crop: Image, seed: int) -> Iterator[tuple[Image, float]]:
@@ -129,9 +213,12 @@ def _variants(crop: Image, seed: int) -> Iterator[tuple[Image, float]]:
         yield apply(crop, condition, rng), condition.severity
 
 
-def _key(person: str, files: list[Path], embedder_digest: str) -> str:
+def _key(person: str, files: list[Path], films: list[Path], embedder_digest: str) -> str:
     digest = hashlib.sha256(f"{_RECIPE} {embedder_digest} {person}".encode())
-    for file in files:
-        digest.update(file.name.encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    if films:
+        digest.update(_CLIP_RECIPE.encode())
+    for file in [*files, *(file for film in films for file in files_of(film))]:
+        digest.update((file.name if file.parent.name == person else f"{file.parent.name}/{file.name}").encode())
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()[:32]

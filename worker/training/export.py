@@ -73,7 +73,7 @@ def _to_onnx(module: nn.Module, arguments: tuple[Tensor, ...], inputs: list[str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter announces its successor at every call
         torch.onnx.export(
-            module,
+            module.eval(),  # or the exporter, done, puts it and the model within back into training
             arguments,
             buffer,
             input_names=inputs,

@@ -8,15 +8,21 @@ whether a track still shows its first person (the composer knows).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.training.checkpoint import Checkpoints, Run
 from worker.training.data import VARIANTS, EmbeddedFaces
+from worker.training.device import Remote, choose_device
 from worker.training.model import Output, Recognizer
 from worker.training.sequences import People, compose, gallery_images, jump
+
+if TYPE_CHECKING:
+    from worker.training.development import Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Recipe:
     bank: int = 1500  # photos of others that every track is compared with
     average: float = 0.99  # of the weights, exponential
     seed: int = 0
+    look_every: int = 25  # steps between looks at the development people
+    patience: int = 8  # looks without a better one that end the training; 0: none does
 
 
 PRIORS = (1e-2, 1e-3, 1e-4)
@@ -49,31 +57,54 @@ def train(
     chosen: np.ndarray,
     recipe: Recipe,
     report: Callable[[int, float], None] = lambda step, loss: None,
+    *,
+    judge: Callable[[Recognizer], "Judgement"] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
+    device: str = "cpu",
 ) -> Recognizer:
-    """A recognizer trained on the people numbered ``chosen``, ready to export; ``report`` hears every step."""
-    torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
+    """A recognizer trained on the people numbered ``chosen``, ready to export; ``report`` hears every step.
+
+    With ``judge`` (``Development.judge``) the best network on people not trained on is kept, and training ends early
+    once it gets no better. ``checkpoints`` writes the run down; with ``resume`` the one written there goes on, and on a
+    CPU ends in the same network to the bit. ``device`` is ``auto``, ``cpu`` or ``cuda``.
+    """
     people = People.of(faces, chosen)
     embeddings = torch.from_numpy(faces.embeddings)
+    run, network = _begin(faces, people, recipe, choose_device(device))
+    if resume and checkpoints:
+        checkpoints.resume(run)
+    run.model.train()
+    while run.step < recipe.steps and not run.stalled(recipe.patience):
+        loss = _step_loss(network, embeddings, people, recipe, run.step, run.rng)
+        run.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+        run.optimizer.step()
+        run.schedule.step()
+        run.advance(recipe.average)
+        value = float(loss.detach())
+        report(run.step, value)
+        if judge and (run.step % recipe.look_every == 0 or run.step == recipe.steps):
+            seen = judge(run.averaged())
+            run.looked(value, seen.score, miss=seen.miss, miss_jumped=seen.miss_jumped)
+        if checkpoints:
+            checkpoints.after_step(run)
+    if checkpoints:
+        checkpoints.write(run, finished=True)
+    return run.result()
+
+
+def _begin(faces: EmbeddedFaces, people: People, recipe: Recipe, device: torch.device) -> tuple[Run, Recognizer]:
+    """The run before its first step, and the network as the step calls it."""
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
     model = Recognizer(recipe.cell, recipe.hidden)
     set_centers(model, faces, people, rng)
+    network: Any = model if device.type == "cpu" else Remote(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps)
-    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    model.train()
-    for step in range(recipe.steps):
-        loss = _step_loss(model, embeddings, people, recipe, step, rng)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            for name, value in model.state_dict().items():
-                average[name].lerp_(value, 1 - min(recipe.average, (step + 1) / (step + 10)))
-        report(step + 1, float(loss.detach()))
-    model.load_state_dict(average)
-    return model.eval()
+    return Run(model, optimizer, schedule, rng), network
 
 
 def set_centers(model: Recognizer, faces: EmbeddedFaces, people: People, rng: np.random.Generator) -> None:

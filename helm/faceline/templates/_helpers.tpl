@@ -20,7 +20,7 @@
 
 {{- define "faceline.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "faceline.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Pods beside the workers have another name, or selectors, which are name and instance, would take them for workers. */}}
@@ -28,7 +28,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- printf "%s-admin" (include "faceline.name" . | trunc 57 | trimSuffix "-") -}}
 {{- end -}}
 
-{{/* (dict "root" . "component" "worker"), and "beside" true for pods that are no workers. */}}
+{{/* (dict "root" . "component" "worker"), "beside" true for pods that are no workers, "more" labels that go before the
+     common ones: a name that stood twice would be a key that stands twice. */}}
 {{- define "faceline.labels" -}}
 helm.sh/chart: {{ include "faceline.chart" .root }}
 {{ include "faceline.podLabels" . }}
@@ -37,12 +38,12 @@ helm.sh/chart: {{ include "faceline.chart" .root }}
 {{/* The same but for the chart's version: a chart that brings another dashboard must not roll the workers. */}}
 {{- define "faceline.podLabels" -}}
 app.kubernetes.io/name: {{ ternary (include "faceline.besideName" .root) (include "faceline.name" .root) (default false .beside) }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: faceline
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
+{{- with merge dict (default dict .more) .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

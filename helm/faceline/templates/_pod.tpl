@@ -40,7 +40,7 @@ capabilities: {drop: [ALL]}
 
 {{/* (dict "root" . "resources" R): R, and the GPU where there is one. */}}
 {{- define "faceline.resourcesWithGpu" -}}
-{{- $made := deepCopy .resources -}}
+{{- $made := deepCopy (default dict .resources) -}}
 {{- with .root.Values.gpu -}}
 {{- if .resourceName -}}
 {{- $gpu := dict .resourceName (int .count) -}}
@@ -51,20 +51,16 @@ capabilities: {drop: [ALL]}
 {{- toYaml $made -}}
 {{- end -}}
 
+{{/* (dict "root" . "settings" VOLUME), by default the one with secrets. */}}
 {{- define "faceline.mounts" -}}
-- {name: settings, mountPath: /etc/faceline, readOnly: true}
+- {name: {{ default "settings" .settings }}, mountPath: /etc/faceline, readOnly: true}
 - {name: tmp, mountPath: /tmp}
-{{- if .Values.models.existingClaim }}
-- {name: models, mountPath: {{ include "faceline.modelsDir" . | quote }}, readOnly: true}
+{{- if .root.Values.models.existingClaim }}
+- {name: models, mountPath: {{ include "faceline.modelsDir" .root | quote }}, readOnly: true}
 {{- end }}
-{{- range $name, $mount := .Values.extraVolumeMounts }}
+{{- range $name, $mount := .root.Values.extraVolumeMounts }}
 - {{ toYaml (merge (dict "name" $name) $mount) | indent 2 | trim }}
 {{- end }}
-{{- end -}}
-
-{{- define "faceline.workerMounts" -}}
-{{ include "faceline.mounts" . }}
-- {name: engines, mountPath: {{ include "faceline.cacheDir" . | quote }}}
 {{- end -}}
 
 {{- define "faceline.volumes" -}}

@@ -33,6 +33,13 @@ secrets.kafkaPassword.name is missing, and config.kafka.security_protocol {{ $pr
 {{- end }}
 {{- end -}}
 
+{{- define "faceline.problems.keda" -}}
+{{- $kafka := .Values.config.kafka | default dict }}
+{{- if and (eq .Values.autoscaling.mode "keda") (eq (toString $kafka.ssl_check_hostname) "false") }}
+config.kafka.ssl_check_hostname is false, and KEDA can't leave out names alone: use certificates that name the brokers, or autoscaling.mode hpa
+{{- end }}
+{{- end -}}
+
 {{- define "faceline.problems.secrets" -}}
 {{- $kafka := .Values.config.kafka | default dict }}
 {{- $secrets := .Values.secrets }}
@@ -67,6 +74,12 @@ secrets.kafkaClient.name is missing: keys are named, but not their secret
 {{- if and .username (not .kafkaPassword.name) (hasPrefix "SASL" $protocol) }}
 admin.kafkaPassword.name is missing: admin.username {{ .username }} needs a password of its own
 {{- end }}
+{{- if and (not .kafkaPassword.name) (ne .kafkaPassword.key "password") }}
+admin.kafkaPassword.name is missing: a key is named ({{ .kafkaPassword.key }}), but not its secret
+{{- end }}
+{{- if and $.Values.doctor.asAdmin (not (or .username .kafkaClient.name)) }}
+doctor.asAdmin is true, and admin names nobody: expected admin.username or admin.kafkaClient.name
+{{- end }}
 {{- if and .kafkaPassword.name (not .username) }}
 admin.username is missing: admin.kafkaPassword.name {{ .kafkaPassword.name }} is of which user?
 {{- end }}
@@ -94,8 +107,11 @@ autoscaling.minReplicas {{ int $scaling.minReplicas }} is above autoscaling.maxR
 {{- if and (eq $scaling.mode "keda") .Values.config.kafka.sasl_password_file (not .Values.secrets.kafkaPassword.name) }}
 secrets.kafkaPassword.name is missing, and autoscaling.mode keda needs it: KEDA reads the lag with the workers' password, and can't read a file in their pods
 {{- end }}
-{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" .Values.resources)) }}
+{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" (default dict .Values.resources))) }}
 resources.requests.cpu is missing, and autoscaling.mode hpa scales by a share of it
+{{- end }}
+{{- if and (eq .Values.kind "StatefulSet") (not (and (eq (int .Values.rollingUpdate.maxSurge) 1) (eq (int .Values.rollingUpdate.maxUnavailable) 0))) }}
+rollingUpdate is of a Deployment, and kind is StatefulSet, which replaces one pod after the other: leave it out
 {{- end }}
 {{- if and (eq .Values.kind "Deployment") (eq (int .Values.rollingUpdate.maxSurge) 0) (eq (int .Values.rollingUpdate.maxUnavailable) 0) }}
 rollingUpdate.maxSurge and rollingUpdate.maxUnavailable are both 0: expected one of them above, or no roll-out can begin
@@ -122,6 +138,16 @@ engineCache.hostPath.path is empty, and engineCache.type hostPath needs it: expe
 {{- end }}
 {{- if and (eq $cache.type "pvc") (eq .Values.kind "Deployment") (not $cache.pvc.existingClaim) (ne $cache.pvc.accessMode "ReadWriteMany") }}
 engineCache.pvc.accessMode {{ $cache.pvc.accessMode }} can't be shared by the pods of a Deployment: expected ReadWriteMany and a storage class that has it, or kind StatefulSet, whose pods have a claim each
+{{- end }}
+{{- end -}}
+
+{{- define "faceline.problems.network" -}}
+{{- if .Values.networkPolicy.enabled }}
+{{- with include "faceline.collectorVariable" . }}
+{{- if and (not (kindIs "string" (get $.Values.env .))) (not $.Values.networkPolicy.egress) }}
+env.{{ . }} is another object's, so networkPolicy can't know its port: expected config.tracing.endpoint, a text, or a rule of networkPolicy.egress that leads to the collector
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

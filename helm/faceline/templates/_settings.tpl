@@ -35,20 +35,21 @@
 
 {{/* Settings file and secrets in one volume, since nothing can be mounted inside a volume that is read only.
      (dict "root" . "configMap" NAME), "admin" true for the administrator's own secrets, "withoutGallery" true where nobody
-     opens it. */}}
+     opens it, "bare" true for the settings alone. */}}
 {{- define "faceline.settingsVolume" -}}
 {{- $secrets := .root.Values.secrets -}}
 {{- $admin := ternary .root.Values.admin dict (default false .admin) -}}
 {{- $password := ternary $admin.kafkaPassword $secrets.kafkaPassword (not (empty (dig "kafkaPassword" "name" "" $admin))) -}}
 {{- $client := default $secrets.kafkaClient.name (dig "kafkaClient" "name" "" $admin) -}}
-name: settings
+name: {{ ternary "bare-settings" "settings" (default false .bare) }}
 projected:
   defaultMode: 288  # 0440: fsGroup may read it
   sources:
     - configMap:
         name: {{ .configMap }}
         items: [{key: faceline.yaml, path: faceline.yaml}]
-    {{- if $secrets.kafkaPassword.name }}
+    {{- if not .bare }}
+    {{- if $password.name }}
     - secret:
         name: {{ $password.name }}
         items: [{key: {{ $password.key | quote }}, path: secrets/kafka-password}]
@@ -76,9 +77,11 @@ projected:
         items: [{key: {{ .key | quote }}, path: secrets/gallery-keys}]
     {{- end }}
     {{- end }}
+    {{- end }}
 {{- end -}}
 
-{{/* Variables of every container. The image sets the two folders by variables, which go before the file. */}}
+{{/* Variables of every container, with "admin" and "bare" as above. The image sets the two folders by variables, which go
+     before the file. */}}
 {{- define "faceline.env" -}}
 {{- $admin := ternary .root.Values.admin dict (default false .admin) -}}
 {{- $client := .root.Values.secrets.kafkaClient -}}
@@ -88,7 +91,7 @@ projected:
   value: {{ include "faceline.modelsDir" .root | quote }}
 - name: FACELINE_ENGINE__CACHE_DIR
   value: {{ include "faceline.cacheDir" .root | quote }}
-{{- if and $client.name $client.keyPasswordKey }}
+{{- if and $client.name $client.keyPasswordKey (not .bare) }}
 - name: FACELINE_KAFKA__SSL_KEY_PASSWORD
   valueFrom:
     secretKeyRef:
@@ -98,6 +101,8 @@ projected:
 {{- with dig "username" "" $admin }}
 - name: FACELINE_KAFKA__SASL_USERNAME
   value: {{ . | quote }}
+- name: FACELINE_KAFKA__SASL_PASSWORD_FILE  # the workers' may be a file of their own, by config
+  value: {{ include "faceline.secretsDir" $ }}/kafka-password
 {{- end }}
 {{- range $name, $value := .root.Values.env }}
 {{- if kindIs "string" $value }}

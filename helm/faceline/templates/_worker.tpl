@@ -7,10 +7,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   labels:
-    {{- include "faceline.podLabels" (dict "root" . "component" "worker") | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "faceline.podLabels" (dict "root" . "component" "worker" "more" .Values.podLabels) | nindent 4 }}
 spec:
   {{- include "faceline.podBasics" . | nindent 2 }}
   serviceAccountName: {{ include "faceline.serviceAccountName" . }}
@@ -24,10 +21,11 @@ spec:
   {{- with .Values.topologySpread }}
   topologySpreadConstraints: {{- include "faceline.topologySpread" $ | trim | nindent 4 }}
   {{- end }}
-  {{- if and .Values.compile.enabled (eq (include "faceline.engine" .) "tensorrt") }}
+  {{- $compiles := and .Values.compile.enabled (eq (include "faceline.engine" .) "tensorrt") }}
+  {{- if $compiles }}
   initContainers:
     - name: compile
-      {{- include "faceline.workerContainer" (dict "root" . "args" "compile, --no-check" "resources" .Values.compile.resources) | nindent 6 }}
+      {{- include "faceline.workerContainer" (dict "root" . "args" "compile, --no-check" "resources" .Values.compile.resources "bare" true) | nindent 6 }}
   {{- end }}
   containers:
     - name: worker
@@ -53,21 +51,27 @@ spec:
       {{- end }}
   volumes:
     - {{ include "faceline.settingsVolume" (dict "root" . "configMap" (include "faceline.fullname" .)) | indent 6 | trim }}
+    {{- if $compiles }}
+    - {{ include "faceline.settingsVolume" (dict "root" . "configMap" (include "faceline.fullname" .) "bare" true) | indent 6 | trim }}
+    {{- end }}
     {{- include "faceline.volumes" . | nindent 4 }}
     {{- include "faceline.enginesVolume" . | trim | nindent 4 }}
 {{- end -}}
 
+{{/* (dict "root" . "args" ARGS "resources" R), and "bare" true for one that needs no secret. */}}
 {{- define "faceline.workerContainer" -}}
 image: {{ include "faceline.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args: [{{ .args }}]
 securityContext: {{- include "faceline.containerSecurity" . | nindent 2 }}
 env:
-  {{- include "faceline.env" (dict "root" .root) | nindent 2 }}
+  {{- include "faceline.env" (dict "root" .root "bare" .bare) | nindent 2 }}
   {{- if eq .root.Values.kind "StatefulSet" }}
   - name: FACELINE_KAFKA__GROUP_INSTANCE_ID
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
   {{- end }}
 resources: {{- include "faceline.resourcesWithGpu" (dict "root" .root "resources" .resources) | nindent 2 }}
-volumeMounts: {{- include "faceline.workerMounts" .root | nindent 2 }}
+volumeMounts:
+  {{- include "faceline.mounts" (dict "root" .root "settings" (ternary "bare-settings" "settings" (default false .bare))) | nindent 2 }}
+  - {name: engines, mountPath: {{ include "faceline.cacheDir" .root | quote }}}
 {{- end -}}

@@ -1,0 +1,213 @@
+"""Folders of people, embedded by the real models: images, clips, what is passed over, what is computed once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra 'train'")
+
+from tests.stages.scenes import faceless, other_portrait, portrait
+from worker.engines.engine import Engine
+from worker.errors import FacelineError
+from worker.sources import encode_jpeg
+from worker.training.clips import of_one_person, read_clip
+from worker.training.data import VARIANTS, EmbeddedFaces, embed_folder
+from worker.types import Image
+
+Embed = Callable[..., tuple[EmbeddedFaces, list[str]]]
+
+
+class Counting:
+    """An engine that counts its calls."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self.calls = engine, 0
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+
+    def run(self, inputs: dict) -> dict:
+        """As the engine does."""
+        self.calls += 1
+        return self._engine.run(inputs)
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, detector: Engine, embedder: Engine) -> Embed:
+    """Embeds ``tmp_path/people`` and gives what was told."""
+
+    def run(detector: Engine = detector, embedder: Engine = embedder, **options: object) -> object:
+        told: list[str] = []
+        options.setdefault("clips", True)
+        faces = embed_folder(
+            tmp_path / "people", tmp_path / "cache", detector, embedder, "digest",
+            report=lambda _done, _total, line: told.append(line), **options,
+        )  # fmt: skip
+        return faces, [line for line in told if line]
+
+    return run  # type: ignore[return-value]
+
+
+def write(folder: Path, name: str, image: Image) -> None:
+    """As JPEG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(encode_jpeg(image))
+
+
+def frame(image: Image, number: int) -> Image:
+    """The image a few pixels on: a frame of a clip."""
+    return np.roll(image, (number, 2 * number), (0, 1))
+
+
+def video(path: Path, image: Image, frames: int, fps: float = 10) -> None:
+    """An MP4 of the image in motion."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = image.shape[1] // 2 * 2, image.shape[0] // 2 * 2
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    for number in range(frames):
+        writer.write(cv2.resize(frame(image, number), size))
+    writer.release()
+
+
+def test_clips_are_embedded_as_they_are(tmp_path: Path, embedded: Embed) -> None:
+    """A folder of frames and a video beside a photo: real rows after the made ones, one image more for each clip."""
+    collins = tmp_path / "people" / "collins"
+    write(collins, "photo.jpg", portrait())
+    for number in range(4):
+        write(collins / "walk", f"{number:03d}.jpg", frame(portrait(), number))
+    video(collins / "talk.mp4", portrait(), frames=9)
+    write(tmp_path / "people" / "hopper", "photo.jpg", other_portrait())
+    faces, told = embedded()
+    assert told == []
+    assert faces.names == ("collins", "hopper")
+    assert faces.person.tolist() == [0, 0, 0, 1]
+    assert faces.clip_image.tolist() == [1, 2], "talk.mp4 and walk, in name order, after the photo"
+    assert faces.clip_length.tolist() == [5, 4], "five frames a second of a video of nine at ten; all of a folder's"
+    assert faces.clip_start.tolist() == [4 * VARIANTS, 4 * VARIANTS + 5]
+    assert faces.embeddings.shape == (4 * VARIANTS + 9, 128)
+    assert (faces.severity[4 * VARIANTS :] == 0).all()
+    units = faces.embeddings / np.linalg.norm(faces.embeddings, axis=1, keepdims=True)
+    assert (units[4 * VARIANTS :] @ units[0] > 0.6).all()
+    for clip in range(2):
+        own = faces.embeddings[faces.clip_start[clip] :][: faces.clip_length[clip]]
+        best = own[np.linalg.norm(own, axis=1).argmax()]
+        # The embedder's sums depend on the batch by rounding alone.
+        np.testing.assert_allclose(faces.embeddings[faces.clip_image[clip] * VARIANTS], best, atol=1e-3)
+    without, _ = embedded(clips=False)
+    assert without.person.tolist() == [0, 1]
+    assert len(without.clip_length) == 0
+
+
+def test_what_is_no_face_of_the_person_is_passed_over(tmp_path: Path, embedded: Embed) -> None:
+    """Another person, a wall and a broken file amid a clip; a clip of nothing; each told, and the rest goes on."""
+    collins = tmp_path / "people" / "collins"
+    for number in range(6):
+        write(collins / "walk", f"{number}.jpg", frame(portrait(), number))
+    write(collins / "walk", "3.jpg", other_portrait())
+    write(collins / "walk", "4.jpg", faceless())
+    (collins / "walk" / "5.jpg").write_bytes(b"\xff\xd8 broken")
+    write(collins / "wall", "0.jpg", faceless())
+    (collins / "broken.mp4").write_bytes(b"no video")
+    write(collins, "wall.jpg", faceless())
+    write(collins, "photo.jpg", portrait())
+    (collins / "notes.txt").write_text("not asked for")
+    (tmp_path / "people" / "nobody").mkdir()
+    faces, told = embedded()
+    assert faces.names == ("collins",)
+    assert faces.clip_length.tolist() == [3]
+    for number, reason in ((3, "another person's face"), (4, "no face"), (5, "not an image")):
+        assert sum(f"walk, frame {number}: {reason}" in line for line in told) == 1
+    assert sum("broken.mp4" in line and "can't be read as a video" in line for line in told) == 1
+    assert sum("wall: fewer than two frames" in line for line in told) == 1
+    assert sum(line.endswith("wall.jpg: no face, passed over") for line in told) == 1
+    assert sum("nobody: no image or clip shows a face" in line for line in told) == 1
+    assert len(told) == 8, "and the wall's one frame"
+
+
+def test_an_image_of_somebody_else_is_reported(tmp_path: Path, embedded: Embed) -> None:
+    """Two people in one folder: told at every run, cached or not, and used as it is."""
+    collins = tmp_path / "people" / "collins"
+    for number in range(4):
+        write(collins, f"{number}.jpg", other_portrait() if number == 2 else frame(portrait(), number))
+    for _ in range(2):
+        faces, told = embedded()
+        assert len(faces.person) == 4
+        assert len(told) == 1
+        assert told[0].startswith("collins, usable image 3 of 4")
+
+
+def test_everything_is_computed_once(tmp_path: Path, embedded: Embed, detector: Engine, embedder: Engine) -> None:
+    """The second run calls no model; a changed frame, an added file and a damaged cache file are computed anew."""
+    for name, image in (("collins", portrait()), ("hopper", other_portrait())):
+        for number in range(2):
+            write(tmp_path / "people" / name / "clip", f"{number}.jpg", frame(image, number))
+    counting = Counting(detector)
+    first, _ = embedded(detector=counting)
+    assert counting.calls > 0
+    counting.calls = 0
+    again, _ = embedded(detector=counting)
+    assert counting.calls == 0
+    assert np.array_equal(first.embeddings, again.embeddings)
+    write(tmp_path / "people" / "collins" / "clip", "1.jpg", frame(portrait(), 5))
+    changed, _ = embedded(detector=counting)
+    assert counting.calls == 2, "one person's two frames"
+    assert not np.array_equal(first.embeddings, changed.embeddings)
+    counting.calls = 0
+    for file in (tmp_path / "cache").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    repaired, _ = embedded(detector=counting)
+    assert counting.calls == 4
+    assert np.array_equal(repaired.embeddings, changed.embeddings)
+
+
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, embedded: Embed, detector: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was embedded before Ctrl-C isn't again."""
+    for name, image in (("collins", portrait()), ("hopper", other_portrait())):
+        write(tmp_path / "people" / name, "photo.jpg", image)
+
+    class Interrupted(Counting):
+        def run(self, inputs: dict) -> dict:
+            if self.calls:
+                raise KeyboardInterrupt
+            return super().run(inputs)
+
+    with pytest.raises(KeyboardInterrupt):
+        embedded(detector=Interrupted(detector))
+    counting = Counting(detector)
+    faces, _ = embedded(detector=counting)
+    assert faces.names == ("collins", "hopper")
+    assert counting.calls == 1
+
+
+def test_a_folder_without_a_face_is_told(tmp_path: Path, embedded: Embed) -> None:
+    """Empty, or of walls."""
+    (tmp_path / "people").mkdir()
+    with pytest.raises(FacelineError, match="shows no face"):
+        embedded()
+    write(tmp_path / "people" / "wall", "0.jpg", faceless())
+    with pytest.raises(FacelineError, match="shows no face"):
+        embedded()
+
+
+def test_poor_frames_stay_and_clear_strangers_go() -> None:
+    """A short embedding may be anybody's and stays; a long one unlike the clip's mean is another person's."""
+    rng = np.random.default_rng(0)
+    mine, theirs = np.linalg.qr(rng.normal(size=(128, 2)))[0].T
+    noise = rng.normal(size=(9, 128)) * 0.02
+    frames = np.stack([*[mine * 10] * 5, theirs * 10, theirs * 10, theirs * 4, mine * 3]) + noise
+    assert of_one_person(frames.astype(np.float32)).tolist() == [True] * 5 + [False] * 2 + [True] * 2
+    assert len(of_one_person(np.zeros((0, 128), np.float32))) == 0
+
+
+@pytest.mark.slow
+def test_real_sessions_belong_to_their_people(test_data: Path, detector: Engine, embedder: Engine) -> None:
+    """Of sessions before a webcam (NUAA), no frame of the person's own is taken for a stranger's."""
+    people = sorted(path for path in (test_data / "webcam").iterdir() if path.is_dir())[:2]
+    for session in [min(path for path in person.iterdir() if path.is_dir()) for person in people]:
+        clip, told = read_clip(session, detector, embedder)
+        assert clip is not None
+        assert not any("another person" in line for line in told)
+        assert len(clip.embeddings) > 20
