@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from worker.evaluation.study import Plan, Study
 
 MIN_PEOPLE_A_FOLD = 30
+_KINDS = ["lstm", "gru", "rnn", "memoryless"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of folds, probes and networks (default 0)")
     parser.add_argument("--folds", type=int, default=5, help="parts of the people (default 5)")
     parser.add_argument("--seeds", type=int, default=3, help="networks of each kind a fold (default 3)")
+    parser.add_argument(
+        "--networks", nargs="+", choices=_KINDS, default=_KINDS, metavar="KIND",
+        help=f"which to train, of {', '.join(_KINDS)} (default: all); probabilities and single tracks need lstm",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, help="of training, where it is not the recipe's own number")
     parser.add_argument("--quick", action="store_true", help="without single conditions and poses")
     parser.epilog = """examples:
@@ -111,7 +116,8 @@ def _plan(options: argparse.Namespace) -> "Plan":
     from worker.training.train import Recipe
 
     recipe = Recipe() if options.steps is None else replace(Recipe(), steps=options.steps)
-    return Plan(options.seed, options.folds, options.seeds, recipe)
+    networks = tuple(kind for kind in _KINDS if kind in options.networks)
+    return Plan(options.seed, options.folds, options.seeds, recipe, networks)
 
 
 def _material(options: argparse.Namespace, settings: Settings, console: Console) -> "Material":
