@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from math import log10
+from math import floor, log10
 
 WIDTH, HEIGHT = 640.0, 360.0
 _LEFT, _BOTTOM, _TOP, _RIGHT = 56.0, 44.0, 12.0, 14.0
@@ -71,7 +71,7 @@ def bars(
 ) -> str:
     """Groups of bars side by side, one for each of ``names``; None leaves a gap."""
     values = [value for group in groups.values() for value in group if value is not None]
-    up = Scale(0.0, highest or (1.05 * max(values) if values and max(values) > 0 else 1.0))
+    up = Scale(0.0, highest or round_above(max(values, default=1.0)))
     slot = (WIDTH - _LEFT - _RIGHT) / max(1, len(names))
     wide = 0.8 * slot / max(1, len(groups))
     parts = [_upward(up, word)]
@@ -93,6 +93,14 @@ def bars(
         for number, group in enumerate(groups)
     )
     return _svg("".join(parts), label) + f'<p class="quiet">{legend}</p>'
+
+
+def round_above(value: float) -> float:
+    """The least of 1, 2, 2.5, 5 times a power of ten that is not below ``value``; 1 for what isn't above 0."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(value))
+    return next((step * power for step in (1, 2, 2.5, 5) if step * power >= value), 10 * power)
 
 
 def _frame(across: Scale, up: Scale, words: tuple[str, str]) -> str:
