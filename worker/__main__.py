@@ -35,6 +35,7 @@ COMMANDS = {
     "schemas": "write the JSON Schemas of all messages, and the AsyncAPI document",
     "train": "train the recognizer on folders of images and clips (needs the extra 'train')",
     "tune": "search for a recipe that trains the recognizer better (needs the extra 'train')",
+    "evaluate": "cross-validate the recognizer against simpler rules on folders of images (needs the extra 'train')",
     "bench": "measure speed and memory against a plain OpenCV loop",
 }
 

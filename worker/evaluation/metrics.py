@@ -55,6 +55,17 @@ def roc(genuine: NDArray, impostor: NDArray) -> tuple[NDArray, NDArray]:
     return np.append(far, 1.0), np.append(tar, 1.0)
 
 
+def det(genuine: NDArray, impostor: NDArray, fars: NDArray) -> NDArray:
+    """The DET curve: false non-match rate at a false match rate of at most each of ``fars`` (ISO/IEC 19795-1)."""
+    return np.array([1 - tar_at(genuine, impostor, far) for far in fars])
+
+
+def rank1(scores: NDArray, own: NDArray) -> NDArray:
+    """Which probes [B] of ``scores`` [B, G] have their highest score with their ``own`` [B] of the G people."""
+    hits: NDArray = scores.argmax(axis=1) == own
+    return hits
+
+
 def bootstrap_drop(
     reference: Comparisons, candidate: Comparisons, far: float, *, rounds: int = 1000, seed: int = 0
 ) -> Interval:

@@ -5,14 +5,20 @@ import numpy as np
 from worker.engines.engine import Engine
 from worker.stages.align import align
 from worker.stages.detect import DetectOptions, detect
-from worker.types import Image
+from worker.types import Faces, Image
 
 
 def largest_central_face(image_bgr: Image, detector: Engine) -> Image | None:
     """The aligned crop [112, 112, 3] of the face nearest to the image's centre; None where there is none."""
+    found = central_face(image_bgr, detector)
+    return None if found is None else align(image_bgr, *found)[0]
+
+
+def central_face(image_bgr: Image, detector: Engine) -> tuple[Faces, list[int]] | None:
+    """All faces, and the number of the one nearest to the image's centre; None where there is none."""
     faces = detect(image_bgr, detector, DetectOptions(min_score=0.5))
     if not len(faces):
         return None
     centers = (faces.boxes_xyxy[:, :2] + faces.boxes_xyxy[:, 2:]) / 2
     middle = np.array([image_bgr.shape[1], image_bgr.shape[0]]) / 2
-    return align(image_bgr, faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))])[0]
+    return faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]

@@ -1,0 +1,88 @@
+"""The table that everybody looks at first, for the terminal and for the page."""
+
+from html import escape
+from typing import Any
+
+from rich.table import Table
+
+_CELLS = (
+    ("A", "mixed", 4), ("A", "mixed", 8), ("A", "mixed", 16), ("B", "mixed", 8), ("B", "mixed", 32),
+    ("C", "jumped", 8), ("C", "jumped", 16),
+)  # fmt: skip
+
+
+def misses_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: misses relative to norm^8 at FAR 1e-3 and 1e-4, mean of folds and seeds, by system."""
+    chosen = _whole(rows)
+    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
+    lines = []
+    for system in dict.fromkeys(row["aggregator"] for row in rows):
+        told = [system]
+        for cell in _CELLS:
+            row = chosen.get((system, *cell))
+            relative = row["miss_relative_to"]["norm8"] if row else {}
+            told.append(" / ".join(number(relative.get(far)) for far in ("1e-3", "1e-4")))
+        lines.append(told)
+    return head, lines
+
+
+def intervals_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: the 95 % interval of the miss relative to norm^8 at FAR 1e-3, by system."""
+    chosen = _whole(rows)
+    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
+    lines = []
+    for system in dict.fromkeys(row["aggregator"] for row in rows):
+        told = [system]
+        for cell in _CELLS:
+            row = chosen.get((system, *cell))
+            bounds = row["ci95"]["miss_relative_to"]["norm8"]["1e-3"] if row else [None, None]
+            told.append("–".join(number(bound) for bound in bounds) if bounds[0] is not None else "–")
+        lines.append(told)
+    return head, lines
+
+
+def open_set_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: FNIR at FPIR 1 %, folds pooled, mean of seeds, by system."""
+    chosen = _whole(rows)
+    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
+    lines = [
+        [
+            system,
+            *(
+                number(chosen[key]["fnir_at_fpir"]["1e-2"], 3) if (key := (system, *cell)) in chosen else "–"
+                for cell in _CELLS
+            ),
+        ]
+        for system in dict.fromkeys(row["aggregator"] for row in rows)
+    ]
+    return head, lines
+
+
+def terminal_table(title: str, table: tuple[list[str], list[list[str]]]) -> Table:
+    """For rich."""
+    drawn = Table(title=title, title_justify="left")
+    for number_of, name in enumerate(table[0]):
+        drawn.add_column(name, justify="right" if number_of else "left", no_wrap=True)
+    for line in table[1]:
+        drawn.add_row(*line)
+    return drawn
+
+
+def html_table(table: tuple[list[str], list[list[str]]]) -> str:
+    """Header and lines as HTML."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in table[0])
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in table[1])
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _whole(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str, int], dict[str, Any]]:
+    return {
+        (row["aggregator"], row["set"], row["condition"], row["T"]): row
+        for row in rows
+        if row["fold"] == "all" and row["photos"] == 1
+    }
