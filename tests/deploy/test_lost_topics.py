@@ -36,10 +36,10 @@ def lose(settings: Settings, name: str) -> None:
     until(made_anew)
 
 
-def send(site: Site, number: int) -> None:
-    """So many frames, taken now."""
-    value, now_us = encode_jpeg(portrait()), round(time.time() * MICROSECONDS)
-    site.produce(site.frame(b"door", value, now_us + step * 100_000) for step in range(number))
+def send(site: Site, number: int, seconds_ago: float) -> None:
+    """So many frames, the first taken so long ago, ten a second."""
+    value, first_us = encode_jpeg(portrait()), round((time.time() - seconds_ago) * MICROSECONDS)
+    site.produce(site.frame(b"door", value, first_us + step * 100_000) for step in range(number))
 
 
 @pytest.mark.slow
@@ -51,10 +51,10 @@ def test_a_worker_goes_on(kafka: Settings, tmp_path: Path, role: str) -> None:
     site = Site(kafka)
     with Worker(kafka, tmp_path) as worker:
         worker.until_ready()
-        send(site, NUM_FRAMES)
+        send(site, NUM_FRAMES, seconds_ago=4.0)
         worker.until_frames(NUM_FRAMES)
         lose(kafka, getattr(kafka.topics, role))
-        send(site, NUM_FRAMES)
+        send(site, NUM_FRAMES, seconds_ago=1.0)  # after those, however quickly that went
         worker.until_frames(2 * NUM_FRAMES)
         until(lambda: worker.get("/readyz")[0] == 200)
         assert worker.tracebacks() == []
