@@ -1,7 +1,8 @@
 """The table that everybody looks at first, for the terminal and for the page."""
 
+from collections.abc import Callable
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.table import Table
 
@@ -10,55 +11,36 @@ _CELLS = (
     ("C", "jumped", 8), ("C", "jumped", 16),
 )  # fmt: skip
 
+_Row: TypeAlias = dict[str, Any]
+_Lines: TypeAlias = tuple[list[str], list[list[str]]]
 
-def misses_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+
+def misses_table(rows: list[_Row]) -> _Lines:
     """Header and lines: misses relative to norm^8 at FAR 1e-3 and 1e-4, mean of folds and seeds, by system."""
-    chosen = _whole(rows)
-    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
-    lines = []
-    for system in dict.fromkeys(row["aggregator"] for row in rows):
-        told = [system]
-        for cell in _CELLS:
-            row = chosen.get((system, *cell))
-            relative = row["miss_relative_to"]["norm8"] if row else {}
-            told.append(" / ".join(number(relative.get(far)) for far in ("1e-3", "1e-4")))
-        lines.append(told)
-    return head, lines
+
+    def told(row: _Row | None) -> str:
+        relative = row["miss_relative_to"]["norm8"] if row else {}
+        return " / ".join(number(relative.get(far)) for far in ("1e-3", "1e-4"))
+
+    return _by_system(rows, told)
 
 
-def intervals_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def intervals_table(rows: list[_Row]) -> _Lines:
     """Header and lines: the 95 % interval of the miss relative to norm^8 at FAR 1e-3, by system."""
-    chosen = _whole(rows)
-    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
-    lines = []
-    for system in dict.fromkeys(row["aggregator"] for row in rows):
-        told = [system]
-        for cell in _CELLS:
-            row = chosen.get((system, *cell))
-            bounds = row["ci95"]["miss_relative_to"]["norm8"]["1e-3"] if row else [None, None]
-            told.append("–".join(number(bound) for bound in bounds) if bounds[0] is not None else "–")
-        lines.append(told)
-    return head, lines
+
+    def told(row: _Row | None) -> str:
+        bounds = row["ci95"]["miss_relative_to"]["norm8"]["1e-3"] if row else [None, None]
+        return "–".join(number(bound) for bound in bounds) if bounds[0] is not None else "–"
+
+    return _by_system(rows, told)
 
 
-def open_set_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def open_set_table(rows: list[_Row]) -> _Lines:
     """Header and lines: FNIR at FPIR 1 %, folds pooled, mean of seeds, by system."""
-    chosen = _whole(rows)
-    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
-    lines = [
-        [
-            system,
-            *(
-                number(chosen[key]["fnir_at_fpir"]["1e-2"], 3) if (key := (system, *cell)) in chosen else "–"
-                for cell in _CELLS
-            ),
-        ]
-        for system in dict.fromkeys(row["aggregator"] for row in rows)
-    ]
-    return head, lines
+    return _by_system(rows, lambda row: number(row["fnir_at_fpir"]["1e-2"], 3) if row else "–")
 
 
-def terminal_table(title: str, table: tuple[list[str], list[list[str]]]) -> Table:
+def terminal_table(title: str, table: _Lines) -> Table:
     """For rich."""
     drawn = Table(title=title, title_justify="left")
     for number_of, name in enumerate(table[0]):
@@ -68,7 +50,7 @@ def terminal_table(title: str, table: tuple[list[str], list[list[str]]]) -> Tabl
     return drawn
 
 
-def html_table(table: tuple[list[str], list[list[str]]]) -> str:
+def html_table(table: _Lines) -> str:
     """Header and lines as HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in table[0])
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in table[1])
@@ -80,7 +62,15 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _whole(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str, int], dict[str, Any]]:
+def _by_system(rows: list[_Row], told: Callable[[_Row | None], str]) -> _Lines:
+    """A line for each system, of what is told of its row in each of the cells; None where it has none."""
+    whole = _whole(rows)
+    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
+    systems = dict.fromkeys(row["aggregator"] for row in rows)
+    return head, [[system, *(told(whole.get((system, *cell))) for cell in _CELLS)] for system in systems]
+
+
+def _whole(rows: list[_Row]) -> dict[tuple[str, str, str, int], _Row]:
     return {
         (row["aggregator"], row["set"], row["condition"], row["T"]): row
         for row in rows
