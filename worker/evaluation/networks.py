@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worker.evaluation.memoryless import Memoryless, train_memoryless
+from worker.evaluation.memoryless import Memoryless
 from worker.evaluation.pooling import fused
 from worker.training.data import EmbeddedFaces
 from worker.training.model import Output, Recognizer
-from worker.training.train import Recipe, scores, train
+from worker.training.train import Recipe, scores, train, train_network
 from worker.types import Float32
 
 RECURRENT = ("lstm", "gru", "rnn")
@@ -40,8 +40,8 @@ class Network:
 
     def _outputs(self, frames_BTE: Float32) -> list[Output]:
         frames = torch.from_numpy(np.ascontiguousarray(frames_BTE, np.float32))
-        answer = self.model(frames)
-        return answer[0] if isinstance(answer, tuple) else answer
+        outputs: list[Output] = self.model(frames)[0]
+        return outputs
 
 
 def trained(
@@ -55,5 +55,5 @@ def trained(
     """One of NETWORKS, trained on the people numbered ``people``."""
     recipe = replace(recipe, seed=seed)
     if kind == "memoryless":
-        return Network(train_memoryless(faces, people, recipe, report))
+        return Network(train_network(Memoryless, faces, people, recipe, report))
     return Network(train(faces, people, replace(recipe, cell=kind), report))

@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,13 @@ from torch import Tensor
 
 from worker import __version__
 from worker.errors import FacelineError, InvalidSettings
-from worker.training.model import Recognizer
+from worker.training.model import GallerySide
 
 FORMAT = 1
 STATE, STORY = "checkpoint.pt", "checkpoint.json"
+
+
+M = TypeVar("M", bound=GallerySide)
 
 
 class Interrupted(FacelineError):
@@ -31,10 +34,10 @@ class Interrupted(FacelineError):
 
 
 @dataclass
-class Run:
+class Run(Generic[M]):
     """All that changes while a network is trained."""
 
-    model: Recognizer
+    model: M
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     rng: np.random.Generator
@@ -68,11 +71,11 @@ class Run:
         later = sum(look["step"] > self.best_step() for look in self.curve)
         return 0 < patience <= later
 
-    def averaged(self) -> Recognizer:
+    def averaged(self) -> M:
         """The averaged network as it is now, on the CPU, ready to use."""
         return self._with(self.average)
 
-    def result(self) -> Recognizer:
+    def result(self) -> M:
         """The best network seen; the last where nobody looked."""
         return self._with(self.best or self.average)
 
@@ -104,7 +107,7 @@ class Run:
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda"])
 
-    def _with(self, weights: dict[str, Tensor]) -> Recognizer:
+    def _with(self, weights: dict[str, Tensor]) -> M:
         model = deepcopy(self.model).cpu()
         model.load_state_dict(weights)
         return model.eval()
@@ -120,7 +123,7 @@ class Checkpoints:
     every: int = 50  # steps
     stop: Callable[[], bool] = lambda: False  # asked after every step
 
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: Run[Any]) -> None:
         """Write where it is time to. Raises ``Interrupted``, once the run is written, where a stop is asked for."""
         stopping = self.stop()
         if stopping or run.step % self.every == 0:
@@ -128,7 +131,7 @@ class Checkpoints:
         if stopping:
             raise Interrupted(f"stopped after step {run.step}, kept in {self.folder}: go on with --resume")
 
-    def write(self, run: Run, *, finished: bool = False) -> None:
+    def write(self, run: Run[Any], *, finished: bool = False) -> None:
         """Replace what is there, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         story = {
@@ -149,7 +152,7 @@ class Checkpoints:
         partial.write_text(json.dumps(story, indent=2) + "\n")
         partial.replace(self.folder / STORY)
 
-    def resume(self, run: Run) -> None:
+    def resume(self, run: Run[Any]) -> None:
         """Take up the run that is written here. Raises ``InvalidSettings`` where it is another's, or unreadable."""
         path = self.folder / STATE
         if not path.exists():
@@ -169,7 +172,7 @@ class Checkpoints:
         except (ValueError, KeyError, TypeError):
             return 0
 
-    def _compare(self, story: dict[str, Any], run: Run) -> None:
+    def _compare(self, story: dict[str, Any], run: Run[Any]) -> None:
         data, mine = story["data"], self.data
         if data["embedder_sha256"] != mine["embedder_sha256"]:
             raise InvalidSettings(

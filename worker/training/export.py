@@ -25,12 +25,14 @@ class PackedStep(nn.Module):
     def __init__(self, model: Recognizer) -> None:
         super().__init__()
         self.model = model
-        self.sizes = [part.shape[1] for part in model.start(1, torch.zeros(1))]
+        self.shapes = [part.shape[1:] for part in model.start(1, torch.zeros(1))]
+        self.sizes = [shape.numel() for shape in self.shapes]
 
     def forward(self, embedding: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, 128], [B, S] → template, summary, new state."""
-        output, after, _ = self.model.step(embedding, State(*torch.split(state, self.sizes, dim=1)))
-        return output.template, output.summary, torch.cat(tuple(after), dim=1)
+        parts = zip(torch.split(state, self.sizes, dim=1), self.shapes, strict=True)
+        output, after, _ = self.model.step(embedding, State(*(part.reshape(-1, *shape) for part, shape in parts)))
+        return output.template, output.summary, torch.cat([part.flatten(1) for part in after], dim=1)
 
 
 class Enrol(nn.Module):
