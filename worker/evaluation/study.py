@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from worker.evaluation.cells import Draw, Material, draws, probes
 from worker.evaluation.closed import closed_against_open
 from worker.evaluation.closed_set import ClosedSetRecipe
+from worker.evaluation.deciding import code_digest
 from worker.evaluation.examples import examples
 from worker.evaluation.folds import split
 from worker.evaluation.networks import MAIN, NETWORKS, trained
 from worker.evaluation.pooling import Centers, measured_centers, opponents
 from worker.evaluation.scoring import score_all
 from worker.evaluation.sets import Images, Probes, composed
-from worker.evaluation.store import Job, Scored, code_digest, load, save
+from worker.evaluation.store import Job, Scored, load, save
 from worker.training.data import VARIANTS
 from worker.training.train import Recipe
 
