@@ -12,6 +12,7 @@ from worker.evaluation.cells import Cell
 from worker.evaluation.fixed import far_by_length
 from worker.evaluation.folds import split
 from worker.evaluation.networks import MAIN
+from worker.evaluation.noticed import jumps_noticed
 from worker.evaluation.records import FARS
 from worker.evaluation.results import Results
 from worker.evaluation.rows import rows
@@ -38,6 +39,7 @@ def outcome(
         "time_to_identity": time_to_identity(results),
         "far_at_fixed_threshold": far_by_length(results, bootstraps),
         "fpir_at_fixed_threshold": fpir_by_length(results),
+        "jumps": jumps_noticed(results),
         "det": _det(results),
         "closed_set": _closed(results),
         "examples": _examples(results),
