@@ -16,6 +16,7 @@ from worker.evaluation.noticed import jumps_noticed
 from worker.evaluation.records import FARS
 from worker.evaluation.results import Results
 from worker.evaluation.rows import rows
+from worker.evaluation.shuffled import order_matters
 from worker.evaluation.strangers import fpir_by_length
 from worker.evaluation.study import Study
 from worker.evaluation.timing import time_to_identity
@@ -40,6 +41,7 @@ def outcome(
         "far_at_fixed_threshold": far_by_length(results, bootstraps),
         "fpir_at_fixed_threshold": fpir_by_length(results),
         "jumps": jumps_noticed(results),
+        "shuffled": order_matters(results, bootstraps),
         "det": _det(results),
         "closed_set": _closed(results),
         "examples": _examples(results),

@@ -1,9 +1,9 @@
-"""Sections of the page about what memory is for: noticing that a track jumped to somebody else."""
+"""Sections of the page about memory: noticing that a track jumped to somebody else, and what the order is worth."""
 
 from html import escape
 from typing import Any
 
-from worker.evaluation.tables import html_table
+from worker.evaluation.tables import html_table, number
 
 _Row = dict[str, Any]
 
@@ -38,6 +38,33 @@ def jumps_section(found: dict[str, Any]) -> str:
         f'<section aria-labelledby="jumps"><h2 id="jumps">Jumps noticed</h2><p class="quiet">{escape(words)}</p>'
         f"{html_table(jumps_table(found))}</section>"
     )
+
+
+def order_section(found: dict[str, Any]) -> str:
+    """What shuffling the frames changes; nothing where no recurrent network was trained."""
+    told = found["shuffled"]
+    if not told["rows"]:
+        return ""
+    words = (
+        f"Misses at a false accept rate of {told['far']:g} with a track's frames in order and shuffled, and the change "
+        f"as a share of the gain over norm^8, with its 95 % interval. On clean tracks it should stay under a tenth."
+    )
+    head = ["", "set", "T", "norm^8", "in order", "shuffled", "share of the gain"]
+    lines = [
+        [row["aggregator"], row["set"], str(row["T"]),
+         *(number(row[f"miss_{name}"], 4) for name in ("norm8", "in_order", "shuffled")), _interval(row)]
+        for row in told["rows"]
+    ]  # fmt: skip
+    return (
+        f'<section aria-labelledby="order"><h2 id="order">What the order of frames is worth</h2>'
+        f'<p class="quiet">{escape(words)}</p>{html_table((head, lines))}</section>'
+    )
+
+
+def _interval(row: _Row) -> str:
+    if row["share_of_gain"] is None or row["ci95"] is None:
+        return "–"
+    return f"{row['share_of_gain']:.2f} [{row['ci95'][0]:.2f}, {row['ci95'][1]:.2f}]"
 
 
 def _place(row: _Row) -> str:

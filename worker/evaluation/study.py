@@ -24,6 +24,7 @@ from worker.evaluation.networks import MAIN, NETWORKS, RECURRENT, trained
 from worker.evaluation.pooling import Centers, measured_centers, opponents
 from worker.evaluation.scoring import score_all
 from worker.evaluation.sets import Images, Probes, composed
+from worker.evaluation.shuffling import score_shuffled
 from worker.evaluation.store import Job, Scored, load, save
 from worker.training.data import VARIANTS
 from worker.training.train import Recipe
@@ -121,6 +122,7 @@ class Study:
         if job.system in RECURRENT:
             told = courses(lambda frames: told_by(network, frames), self.material, test, self.plan.seed)
             scored.extra.update(told)
+            scored.records.update(score_shuffled(network, sets, self.material, test, self.plan.seed))
         if main and job.seed == 0:
             scored.extra.update(closed_against_open(network, self.material, test, self.plan.closed_set, self.plan.seed))
             scored.extra.update(examples(network, self.material, sets))
