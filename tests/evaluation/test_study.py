@@ -119,13 +119,36 @@ def test_time_and_probability(finished: tuple[Study, dict]) -> None:
 
 
 @pytest.mark.slow
+def test_jumps_are_judged_for_everybody_who_signals(finished: tuple[Study, dict]) -> None:
+    """The network and both rules, by set and length and over all, on every person's tracks in six rounds."""
+    _, found = finished
+    rows = {(row["aggregator"], row["set"], row["T"]): row for row in found["jumps"]["rows"]}
+    assert {key[0] for key in rows} == {"lstm", "running norm8", "previous frame"}
+    assert {key[1:] for key in rows} == {("all", "all")} | {(s, t) for s in ("C", "bursts") for t in (8, 16, 32)}
+    assert (rows["lstm", "C", 8]["tracks"], rows["previous frame", "C", 8]["tracks"]) == (2 * 6 * 60, 6 * 60)
+    assert rows["lstm", "all", "all"]["tracks"] == 2 * 6 * 6 * 60
+
+
+@pytest.mark.slow
+def test_order_is_judged_on_the_same_tracks(finished: tuple[Study, dict]) -> None:
+    """In order, misses are those of the rows; shuffled tracks are in no other table."""
+    _, found = finished
+    rows = {(r["aggregator"], r["set"], r["T"]): r for r in found["rows"] if (r["fold"], r["photos"]) == ("all", 1)}
+    for row in found["shuffled"]["rows"]:
+        same = [rows[name, row["set"], row["T"]]["tar_at_far"]["1e-3"] for name in ("lstm", "norm8")]
+        assert [1 - row["miss_in_order"], 1 - row["miss_norm8"]] == pytest.approx(same)
+    assert len(found["shuffled"]["rows"]) == 4
+    assert not any(row["condition"] == "shuffled" for row in found["rows"])
+
+
+@pytest.mark.slow
 def test_the_page_needs_nothing_but_itself(finished: tuple[Study, dict]) -> None:
     """No address, no name of a person, every section there, every chart with words."""
     study, found = finished
     page = render(found)
     assert not re.search(r"https?:", page)
     assert not any(name in page for name in study.material.faces.names)
-    for part in ("misses", "det", "conditions", "probability", "time", "fixed", "tracks", "closed"):
+    for part in ("misses", "det", "conditions", "probability", "time", "fixed", "jumps", "order", "tracks", "closed"):
         assert f'id="{part}"' in page
     assert page.count('role="img"') == page.count('role="img" aria-label="')
     assert "nan" not in re.findall(r'[ML ]nan|"nan', page)

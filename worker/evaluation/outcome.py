@@ -12,9 +12,11 @@ from worker.evaluation.cells import Cell
 from worker.evaluation.fixed import far_by_length
 from worker.evaluation.folds import split
 from worker.evaluation.networks import MAIN
+from worker.evaluation.noticed import jumps_noticed
 from worker.evaluation.records import FARS
 from worker.evaluation.results import Results
 from worker.evaluation.rows import rows
+from worker.evaluation.shuffled import order_matters
 from worker.evaluation.strangers import fpir_by_length
 from worker.evaluation.study import Study
 from worker.evaluation.timing import time_to_identity
@@ -38,6 +40,8 @@ def outcome(
         "time_to_identity": time_to_identity(results),
         "far_at_fixed_threshold": far_by_length(results, bootstraps),
         "fpir_at_fixed_threshold": fpir_by_length(results),
+        "jumps": jumps_noticed(results),
+        "shuffled": order_matters(results, bootstraps),
         "det": _det(results),
         "closed_set": _closed(results),
         "examples": _examples(results),

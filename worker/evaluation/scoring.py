@@ -16,6 +16,7 @@ from worker.types import Float32
 
 MATRIX_ROUNDS = 2  # whose whole score matrices are kept, for probabilities
 MATRIX_LENGTHS = (4, 8, 16)
+EVER_SETS = ("clean", "B")  # whose tracks of 32 frames the operating point is measured on, each round on everybody
 
 
 class System(Protocol):
@@ -35,7 +36,10 @@ def score_all(
     matrices: bool = False,
     report: Callable[[], None] = lambda: None,
 ) -> Scored:
-    """Records of every set; with ``matrices`` also the whole score matrices of a few rounds of A and B."""
+    """Records of every set; with ``matrices`` also whole score matrices, of a few rounds of A and B.
+
+    And of every round of EVER_SETS: the highest threshold at which each comparison is ever confirmed.
+    """
     scored = Scored({}, {}, {})
     for draw, rounds in sets.items():
         if rounds:
@@ -55,7 +59,7 @@ def _score(
 ) -> None:
     lengths = range(1, draw.lengths[-1] + 1) if draw.timed else draw.lengths
     by_length: dict[int, list[tuple[Probes, NDArray]]] = {length: [] for length in draw.lengths}
-    courses = []
+    courses, ever = [], []
     for probes in rounds:
         photos = material.embeddings[probes.photos * VARIANTS]
         table = system.scores(material.embeddings[probes.rows], photos, lengths)
@@ -63,20 +67,23 @@ def _score(
             if length in by_length:
                 by_length[length].append((probes, table[place]))
         if draw.timed:
-            courses.append(_course(table, probes, tested))
+            ever.append(ever_confirmed(table).astype(np.float32))
+            courses.append(_course(table, ever[-1], probes, tested))
     for length, scores in by_length.items():
         scored.records[Cell(draw.set, draw.condition, length, draw.photos)] = record(scores, tested)
         if matrices and draw.condition == "mixed" and draw.photos == 1 and length in MATRIX_LENGTHS:
             kept = np.stack([table for _, table in scores[:MATRIX_ROUNDS]]).astype(np.float32)
             scored.extra[f"matrix-{draw.set}-{length}"] = kept
+    if matrices and ever and draw.set in EVER_SETS:
+        scored.extra[f"ever-{draw.set}"] = np.stack(ever)
     if courses:
         scored.timings[(draw.set, draw.condition)] = Timing(
             *(np.concatenate(part) for part in zip(*courses, strict=True))
         )
 
 
-def _course(table: NDArray, probes: Probes, tested: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    ever = ever_confirmed(table)
+def _course(table: NDArray, confirmed: NDArray, probes: Probes, tested: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    ever = confirmed.copy()
     ever[np.arange(len(ever)), probes.own] = -np.inf
     person = np.searchsorted(tested, probes.people[probes.own])
     return leading(table, probes.own).astype(np.float32), ever.max(1).astype(np.float32), person.astype(np.uint16)

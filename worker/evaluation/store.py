@@ -1,6 +1,5 @@
 """What a network or the pooling rules scored in one fold, in one file; finished ones are used again."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -10,8 +9,6 @@ from numpy.typing import NDArray
 
 from worker.evaluation.cells import Cell
 from worker.evaluation.records import Record
-
-_CODE = ("evaluation", "training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +41,6 @@ class Scored:
     records: dict[Cell, Record]
     timings: dict[tuple[str, str], Timing]
     extra: dict[str, NDArray]
-
-
-def code_digest() -> str:
-    """Of all that decides what comes out, besides data and options: the source of training and evaluation."""
-    digest = hashlib.sha256()
-    for room in _CODE:
-        for file in sorted((Path(__file__).parents[1] / room).glob("*.py")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def save(path: Path, digest: str, scored: dict[str, Scored]) -> None:

@@ -12,16 +12,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.evaluation.alarms import disagreement, told_by
 from worker.evaluation.cells import Draw, Material, draws, probes
 from worker.evaluation.closed import closed_against_open
 from worker.evaluation.closed_set import ClosedSetRecipe
+from worker.evaluation.deciding import code_digest
 from worker.evaluation.examples import examples
 from worker.evaluation.folds import split
-from worker.evaluation.networks import MAIN, NETWORKS, trained
+from worker.evaluation.jumps import courses
+from worker.evaluation.networks import MAIN, NETWORKS, RECURRENT, trained
 from worker.evaluation.pooling import Centers, measured_centers, opponents
 from worker.evaluation.scoring import score_all
 from worker.evaluation.sets import Images, Probes, composed
-from worker.evaluation.store import Job, Scored, code_digest, load, save
+from worker.evaluation.shuffling import score_shuffled
+from worker.evaluation.store import Job, Scored, load, save
 from worker.training.data import VARIANTS
 from worker.training.train import Recipe
 
@@ -101,8 +105,12 @@ class Study:
         train_people, test = self.people(job.fold)
         sets = self.sets(job.fold)
         if job.system == POOLING:
-            rules = opponents(centers(self.material, train_people, self.plan.seed))
-            return {name: score_all(rule, sets, self.material, test) for name, rule in rules.items()}
+            middle = centers(self.material, train_people, self.plan.seed)
+            rules = opponents(middle)
+            done = {name: score_all(rule, sets, self.material, test) for name, rule in rules.items()}
+            told = courses(lambda frames: disagreement(frames, middle.probe), self.material, test, self.plan.seed)
+            done["centred_norm8"].extra.update(told)
+            return done
         steps = self.plan.recipe.steps
         seed = self.plan.seed + 1000 * job.seed + job.fold
         network = trained(
@@ -111,6 +119,10 @@ class Study:
         )  # fmt: skip
         main = job.system == MAIN
         scored = score_all(network, sets, self.material, test, matrices=main)
+        if job.system in RECURRENT:
+            told = courses(lambda frames: told_by(network, frames), self.material, test, self.plan.seed)
+            scored.extra.update(told)
+            scored.records.update(score_shuffled(network, sets, self.material, test, self.plan.seed))
         if main and job.seed == 0:
             scored.extra.update(closed_against_open(network, self.material, test, self.plan.closed_set, self.plan.seed))
             scored.extra.update(examples(network, self.material, sets))
