@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of folds, probes and networks (default 0)")
     parser.add_argument("--folds", type=int, default=5, help="parts of the people (default 5)")
     parser.add_argument("--seeds", type=int, default=3, help="networks of each kind a fold (default 3)")
+    parser.add_argument("--opponent-seeds", type=int, metavar="N", help="likewise, of other kinds than lstm")
     parser.add_argument(
         "--networks", nargs="+", choices=_KINDS, default=_KINDS, metavar="KIND",
         help=f"which to train, of {', '.join(_KINDS)} (default: all); probabilities and single tracks need lstm",
@@ -84,6 +85,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidSettings("--folds: two or more, since each fold is tested by what the others trained")
     if options.seeds < 1:
         raise InvalidSettings("--seeds: one or more")
+    if options.opponent_seeds is not None and options.opponent_seeds < 1:
+        raise InvalidSettings("--opponent-seeds: one or more; --networks leaves opponents out")
     if options.steps is not None and options.steps < 1:
         raise InvalidSettings("--steps: one or more")
     _enough(sum(path.is_dir() for path in options.data.iterdir()), "folders", options)
@@ -117,7 +120,7 @@ def _plan(options: argparse.Namespace) -> "Plan":
 
     recipe = Recipe() if options.steps is None else replace(Recipe(), steps=options.steps)
     networks = tuple(kind for kind in _KINDS if kind in options.networks)
-    return Plan(options.seed, options.folds, options.seeds, recipe, networks)
+    return Plan(options.seed, options.folds, options.seeds, recipe, networks, options.opponent_seeds)
 
 
 def _material(options: argparse.Namespace, settings: Settings, console: Console) -> "Material":

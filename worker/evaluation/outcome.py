@@ -58,6 +58,7 @@ def _protocol(study: Study) -> dict[str, Any]:
         "images": len(faces.person),
         "folds": plan.folds,
         "seeds": plan.seeds,
+        "opponent_seeds": plan.opponent_seeds,
         "seed": plan.seed,
         "fold_rule": "the first 8 bytes of SHA-256('{seed}:{name}') modulo folds",
         "people_by_fold": [int((able & (of == fold)).sum()) for fold in range(plan.folds)],

@@ -42,13 +42,21 @@ class Plan:
     seeds: int = 3
     recipe: Recipe = field(default_factory=Recipe)
     networks: tuple[str, ...] = NETWORKS
+    opponent_seeds: int | None = None  # networks of every other kind than the main one; default: as many
     closed_set: ClosedSetRecipe = field(default_factory=ClosedSetRecipe)
 
     def jobs(self) -> list[Job]:
         """In the order in which they are done: pooling first, then the main network of all folds."""
         folds = range(self.folds)
         pooling = [Job(fold, POOLING, 0) for fold in folds]
-        return pooling + [Job(f, name, s) for s in range(self.seeds) for name in self.networks for f in folds]
+        opponents = self.seeds if self.opponent_seeds is None else min(self.seeds, self.opponent_seeds)
+        return pooling + [
+            Job(fold, name, seed)
+            for seed in range(self.seeds)
+            for name in self.networks
+            if name == MAIN or seed < opponents
+            for fold in folds
+        ]
 
 
 @dataclass(frozen=True, slots=True)

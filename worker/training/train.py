@@ -1,4 +1,4 @@
-"""Train the recognizer on frozen embeddings: about two minutes on one core.
+"""Train the recognizer on frozen embeddings: a minute or two on one core.
 
 Three things are learned at once: to separate tracks from other people's photos where it matters (partial AUC over
 the hardest negatives), to say how likely a match is (log-likelihood at low priors), and to tell, frame by frame,
@@ -45,7 +45,7 @@ class Recipe:
     bank: int = 1500  # photos of others that every track is compared with
     average: float = 0.99  # of the weights, exponential
     seed: int = 0
-    look_every: int = 25  # steps between looks at the development people
+    look_every: int = 50  # steps between looks at the development people
     patience: int = 8  # looks without a better one that end the training; 0: none does
 
 

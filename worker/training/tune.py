@@ -51,7 +51,7 @@ SPACE: dict[str, Between | OneOf] = {
     "hidden": OneOf((32, 64, 96, 128)),
     "jump_chance": Between(0.1, 0.5),
     "gate_weight": Between(0.5, 8.0),
-    "steps": OneOf((200, 400, 800)),
+    "steps": OneOf((400, 800, 1200)),
 }
 
 
