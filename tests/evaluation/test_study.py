@@ -148,7 +148,19 @@ def test_the_page_needs_nothing_but_itself(finished: tuple[Study, dict]) -> None
     page = render(found)
     assert not re.search(r"https?:", page)
     assert not any(name in page for name in study.material.faces.names)
-    for part in ("misses", "det", "conditions", "probability", "time", "fixed", "jumps", "order", "tracks", "closed"):
+    for part in (
+        "misses",
+        "det",
+        "conditions",
+        "probability",
+        "time",
+        "fixed",
+        "operating",
+        "jumps",
+        "order",
+        "tracks",
+        "closed",
+    ):
         assert f'id="{part}"' in page
     assert page.count('role="img"') == page.count('role="img" aria-label="')
     assert "nan" not in re.findall(r'[ML ]nan|"nan', page)

@@ -13,6 +13,7 @@ from worker.evaluation.fixed import far_by_length
 from worker.evaluation.folds import split
 from worker.evaluation.networks import MAIN
 from worker.evaluation.noticed import jumps_noticed
+from worker.evaluation.operating import operating_point
 from worker.evaluation.records import FARS
 from worker.evaluation.results import Results
 from worker.evaluation.rows import rows
@@ -40,6 +41,7 @@ def outcome(
         "time_to_identity": time_to_identity(results),
         "far_at_fixed_threshold": far_by_length(results, bootstraps),
         "fpir_at_fixed_threshold": fpir_by_length(results),
+        "operating_point": operating_point(results, bootstraps),
         "jumps": jumps_noticed(results),
         "shuffled": order_matters(results, bootstraps),
         "det": _det(results),

@@ -9,6 +9,7 @@ from typing import Any
 from worker.evaluation.curves import FRAMES, Scale, Series, bars, lines
 from worker.evaluation.sections import closed_set, example_tracks, fixed_thresholds
 from worker.evaluation.sections_memory import jumps_section, order_section
+from worker.evaluation.sections_operating import operating_section
 from worker.evaluation.tables import html_table, intervals_table, misses_table, number, open_set_table
 
 SHOWN = ("first", "best", "mean", "norm8", "centred_norm8", "memoryless", "lstm")
@@ -23,8 +24,8 @@ def render(found: dict[str, Any]) -> str:
         f"tested by networks that were trained on the other folds' people; {protocol['seeds']} seeds."
     )
     parts = [_summary(found), _det(found), _conditions(found), _reliability(found), _time(found),
-             fixed_thresholds(found), jumps_section(found), order_section(found), example_tracks(found),
-             closed_set(found)]  # fmt: skip
+             fixed_thresholds(found), operating_section(found), jumps_section(found), order_section(found),
+             example_tracks(found), closed_set(found)]  # fmt: skip
     template = Template(files("worker.reporting").joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title="Does the sequence earn its place?",
