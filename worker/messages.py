@@ -8,7 +8,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.types import MICROSECONDS, Decision, Evidence
 
@@ -176,6 +176,20 @@ class EventContext(_Message):
 
     digest: str = Field(description="of models and settings")
     models: ModelsMessage
+
+
+class NotAnEvent(ValueError):
+    """Bytes that are no identity event of this version. Says what is wrong with them, not what they hold."""
+
+
+def read_event(value: bytes) -> IdentityEvent:
+    """An event as it was published. Raises ``NotAnEvent``."""
+    try:
+        return IdentityEvent.model_validate_json(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "".join(f"{part}: " for part in problem["loc"])
+        raise NotAnEvent(f"no identity event of this version ({where}{problem['msg']})") from error
 
 
 def rfc3339(time_us: int) -> str:

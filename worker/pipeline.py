@@ -137,6 +137,7 @@ class TrackView:
     threshold: float | None = None
     announced: bool = False
     doubted: bool = False  # it may show somebody else than its first person right now
+    quality: FaceQuality | None = None  # of this frame's crop; None where it wasn't used
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,9 +514,11 @@ def _shares(memory: TrackMemory) -> tuple[Evidence, ...]:
 
 def _view(memory: TrackMemory, update: TrackUpdate, used: _Used | None) -> TrackView:
     standing = memory.standing
-    told = {"announced": standing.announced, "doubted": standing.doubted}
+    view = TrackView(update, standing.identity, announced=standing.announced, doubted=standing.doubted)
     if used is None:
-        return TrackView(update, standing.identity, **told)
+        return view
     best = used.match.candidates[0].score if used.match.candidates else None
-    answer = used.recognition
-    return TrackView(update, standing.identity, answer.weight, answer.first_person, best, used.match.threshold, **told)
+    answer, bar = used.recognition, used.match.threshold
+    return replace(
+        view, weight=answer.weight, first_person=answer.first_person, score=best, threshold=bar, quality=used.quality
+    )

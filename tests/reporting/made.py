@@ -80,6 +80,11 @@ def folder_of_a_run(out: Path, video: bool = False, thumbnails: bool = False) ->
     return report
 
 
+def quality(number: int) -> FaceQuality:
+    """Of the face in the frame of that number at the door: ever larger, sharper, clearer."""
+    return FaceQuality(50.0 + 5 * number, 0.9, 8.0 + number / 2, 120.0 + 20 * number)
+
+
 def _views(camera: str, number: int) -> Iterator[TrackView]:
     """At the door Zoë, then somebody else in her place; in the lobby a stranger, and a track never announced."""
     if camera == CAMERA:
@@ -88,7 +93,7 @@ def _views(camera: str, number: int) -> Iterator[TrackView]:
         weight, first_person = (0.01, 0.1) if jumped else (1.0 + number, 1.0)
         yield TrackView(
             update("t-1", number), identity, weight, first_person, 0.5 + number / 20, 0.4,
-            announced=number > 0, doubted=jumped,
+            announced=number > 0, doubted=jumped, quality=quality(number),
         )  # fmt: skip
         return
     yield TrackView(update("t-2", number), STRANGER, 1.0, 1.0, 0.1, 0.4, announced=True)

@@ -5,13 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from worker.commands.options import add_settings, camera_id, quiet_kafka, settings_of, time_or_ago
 from worker.commands.stopping import Stop, stop_on_signals
 from worker.errors import InvalidSettings, Retryable
-from worker.messages import IdentityEvent
+from worker.messages import IdentityEvent, NotAnEvent, read_event
 from worker.reporting.live import EventLines, header, print_line
 from worker.reporting.words import printable
 from worker.transport.clients import require_bootstrap
@@ -110,12 +109,9 @@ class _Printer:
     def show(self, record: Record) -> bool:
         """Whether it was an event."""
         try:
-            event = IdentityEvent.model_validate_json(record.value or b"")
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = "".join(f"{part}: " for part in problem["loc"])
-            place = f"{record.topic} {record.partition}:{record.offset}"
-            self.warn(f"{place}: passed over, no identity event of this version ({where}{problem['msg']})")
+            event = read_event(record.value or b"")
+        except NotAnEvent as error:
+            self.warn(f"{record.topic} {record.partition}:{record.offset}: passed over, {error}")
             return False
         self._show(event, record)
         return True

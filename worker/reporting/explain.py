@@ -1,26 +1,45 @@
-"""Why an event says what it says, read back from the folder of a run."""
+"""Why an event says what it says, from what is on record about its track."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from pydantic import ValidationError
+from itertools import chain
 
 from worker.errors import FacelineError, InvalidSettings
-from worker.messages import IdentityEvent
-from worker.reporting.outputs import EVENTS, TRACE
+from worker.messages import IdentityEvent, NotAnEvent, read_event
+from worker.reporting.kept import EventSource, Line
 from worker.reporting.story import Course, TracePoint, microseconds
+from worker.reporting.words import plural, printable
 
 MIN_PREFIX = 6
+_ID = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},32}}")
 
 
 class NoSuchEvent(FacelineError):
-    """The folder has no event, or more than one, by that id."""
+    """The source has no event, or more than one, by that id."""
 
 
-class DamagedFile(FacelineError):
-    """A line of a file isn't what it must be."""
+@dataclass(slots=True)
+class Reading:
+    """What came of reading a source."""
+
+    source: str
+    num_events: int = 0
+    num_damaged: int = 0  # records that are no events of this version, or no traced frames
+    first_damaged: str = ""  # where, and what is wrong
+
+    def pass_over(self, line: Line, problem: str) -> None:
+        """Count a record that can't be read."""
+        self.num_damaged += 1
+        self.first_damaged = self.first_damaged or printable(f"{line.place}: {problem}")
+
+    @property
+    def damage(self) -> str:
+        """What was passed over, in words; empty where nothing was."""
+        if not self.num_damaged:
+            return ""
+        return f"{plural(self.num_damaged, 'record')} passed over, the first at {self.first_damaged}"
 
 
 @dataclass(slots=True)
@@ -28,10 +47,12 @@ class Explanation:
     """An event, and all that is on record about it."""
 
     event: IdentityEvent
+    reading: Reading
     story: list[IdentityEvent] = field(default_factory=list)  # of its track, in order
     replaces: IdentityEvent | None = None
     replaced_by: IdentityEvent | None = None
     followed_by: IdentityEvent | None = None  # the first event of the track that this one was split into
+    num_contradicted: int = 0  # events of the track that came again under the same id and said something else
     frames: list[TracePoint] | None = None  # read up to the event; None where there is no trace
     course: Course = field(default_factory=Course)
 
@@ -40,56 +61,67 @@ class Explanation:
         """Frames up to the event that were taken for somebody else than the track's first person."""
         return sum(frame.other_person for frame in self.frames or ())
 
+    @property
+    def until(self) -> list[IdentityEvent]:
+        """The story up to the event."""
+        return [told for told in self.story if told.sequence <= self.event.sequence]
 
-def explain(folder: Path, prefix: str) -> Explanation:
-    """Everything about the event whose id begins with ``prefix``.
 
-    Raises ``InvalidSettings`` where the folder holds no events or the prefix is too short, ``NoSuchEvent`` where it
-    names none or several, ``DamagedFile`` where a line can't be read.
+def explain(source: EventSource, prefix: str) -> Explanation:
+    """Everything about the event whose id begins with ``prefix``. Reads the source twice. What is damaged is counted.
+
+    Raises ``InvalidSettings`` where the prefix can't be one, ``NoSuchEvent`` where it names no event or several, and
+    whatever the source raises.
     """
-    event = _find(folder, prefix)
-    found = Explanation(event)
-    seen: set[str] = set()
-    for other in _events(folder):
+    if not _ID.fullmatch(prefix.lower()):
+        raise InvalidSettings(
+            f"event id {prefix!r} can't be one: give the first {MIN_PREFIX} of its 32 hexadecimal digits, or more"
+        )
+    reading = Reading(source.name)
+    event, parts = _find(source, prefix, reading)
+    found = Explanation(event, reading)
+    _read_track(found, source.lines(parts))
+    if (trace := source.trace()) is not None:
+        _read_trace(found, trace)
+    return found
+
+
+def _find(source: EventSource, prefix: str, reading: Reading) -> tuple[IdentityEvent, set[int]]:
+    """The event, and the parts of the source that hold events of its camera."""
+    matches: dict[str, IdentityEvent] = {}
+    parts: dict[str, set[int]] = {}
+    for line, event in _events(source.lines(), reading):
+        parts.setdefault(event.camera, set()).add(line.part)
+        if event.id.startswith(prefix.lower()):
+            matches.setdefault(event.id, event)
+    if not matches:
+        raise NoSuchEvent(_missing(source, prefix, reading))
+    if len(matches) > 1:
+        some = ", ".join(sorted(matches)[:4])
+        raise NoSuchEvent(f"{len(matches)} events have ids that begin with {prefix!r}, such as {some}: give more of it")
+    event = next(iter(matches.values()))
+    return event, parts[event.camera]
+
+
+def _missing(source: EventSource, prefix: str, reading: Reading) -> str:
+    damage = f"; {reading.damage}" if reading.damage else ""
+    if not reading.num_events:
+        return f"{reading.source} holds no identity event{damage}: {source.cure}"
+    looked = f"{plural(reading.num_events, 'event')} looked through{damage}"
+    return f"no event of {reading.source} has an id that begins with {prefix!r} ({looked}): {source.cure}"
+
+
+def _read_track(found: Explanation, lines: Iterable[Line]) -> None:
+    event, seen = found.event, dict[str, IdentityEvent]()
+    for _, other in _events(lines, Reading("")):  # what is damaged was counted before
         if other.id in seen:  # delivered twice: the id says so
-            continue
-        if (other.camera, other.track_id) == (event.camera, event.track_id):
-            seen.add(other.id)
+            found.num_contradicted += seen[other.id] != other
+        elif (other.camera, other.track_id) == (event.camera, event.track_id):
+            seen[other.id] = other
             _take(found, other)
         elif other.camera == event.camera and other.follows == event.track_id:
             found.followed_by = found.followed_by or other
     found.story.sort(key=lambda told: told.sequence)
-    _read_trace(folder, found)
-    return found
-
-
-def as_json(found: Explanation) -> dict[str, object]:
-    """For scripts; the same facts."""
-    return {
-        "event": found.event.model_dump(mode="json"),
-        "replaces": found.replaces.model_dump(mode="json") if found.replaces else None,
-        "replaced_by": found.replaced_by.model_dump(mode="json") if found.replaced_by else None,
-        "followed_by": found.followed_by.track_id if found.followed_by else None,
-        "frames_taken_for_another_person": found.num_other_person,
-        "story": [
-            {"id": told.id, "kind": told.kind, "time": told.time, "reason": told.reason,
-             "status": told.identity.status, "person_id": told.identity.person_id, "score": told.identity.score}
-            for told in found.story
-        ],
-        "frames": None if found.frames is None else [json.loads(frame.to_json()) for frame in found.frames],
-    }  # fmt: skip
-
-
-def _find(folder: Path, prefix: str) -> IdentityEvent:
-    if len(prefix) < MIN_PREFIX:
-        raise InvalidSettings(f"event id {prefix!r} is too short: give its first {MIN_PREFIX} characters at least")
-    matches = {event.id: event for event in _events(folder) if event.id.startswith(prefix.lower())}
-    if not matches:
-        raise NoSuchEvent(f"no event in {folder / EVENTS} has an id that begins with {prefix!r}: report.html has ids")
-    if len(matches) > 1:
-        some = ", ".join(sorted(matches)[:4])
-        raise NoSuchEvent(f"{len(matches)} events have ids that begin with {prefix!r}, such as {some}: give more of it")
-    return next(iter(matches.values()))
 
 
 def _take(found: Explanation, other: IdentityEvent) -> None:
@@ -100,43 +132,39 @@ def _take(found: Explanation, other: IdentityEvent) -> None:
         found.replaced_by = other
 
 
-def _events(folder: Path) -> Iterator[IdentityEvent]:
-    path = folder / EVENTS
-    for number, line in _lines(path):
+def _events(lines: Iterable[Line], reading: Reading) -> Iterator[tuple[Line, IdentityEvent]]:
+    for line in lines:
         try:
-            yield IdentityEvent.model_validate_json(line)
-        except ValidationError as error:
-            raise DamagedFile(f"{path}, line {number} is no identity event: run 'faceline recognize' anew") from error
+            event = _event(line.value)
+        except NotAnEvent as error:
+            reading.pass_over(line, str(error))
+            continue
+        reading.num_events += 1
+        yield line, event
 
 
-def _read_trace(folder: Path, found: Explanation) -> None:
-    path, event = folder / TRACE, found.event
-    if not path.is_file():
-        return
-    until, mark = microseconds(event.time), json.dumps(event.track_id, ensure_ascii=False)
-    found.frames = []
-    for number, line in _lines(path):
-        if mark not in line:
+def _event(value: bytes) -> IdentityEvent:
+    """An event whose times can be read, too. Raises ``NotAnEvent``."""
+    event = read_event(value)
+    try:
+        for time in chain((event.time, event.first_seen, event.last_seen), (item.time for item in event.evidence)):
+            microseconds(time)
+    except (ValueError, TypeError):
+        raise NotAnEvent("an identity event with a time that can't be read") from None
+    return event
+
+
+def _read_trace(found: Explanation, lines: Iterable[Line]) -> None:
+    event, found.frames = found.event, []
+    until, mark = microseconds(event.time), json.dumps(event.track_id, ensure_ascii=False).encode()
+    for line in lines:
+        if mark not in line.value:
             continue
         try:
-            point = TracePoint.from_json(line)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedFile(f"{path}, line {number} is no traced frame: run 'faceline recognize' anew") from error
+            point = TracePoint.from_json(line.value)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            found.reading.pass_over(line, "no traced frame")
+            continue
         if (point.camera, point.track_id) == (event.camera, event.track_id) and point.time_us <= until:
             found.frames.append(point)
             found.course.add(point)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines that aren't blank, with their numbers. Raises ``InvalidSettings`` where the file can't be read."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except (FileNotFoundError, NotADirectoryError):
-        raise InvalidSettings(
-            f"folder {path.parent} has no {path.name}: give the --out folder of 'faceline recognize' or 'faceline demo'"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"file {path} can't be read: {' '.join(str(error).split())}") from error

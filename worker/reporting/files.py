@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TextIO
 
@@ -12,6 +12,7 @@ from worker.messages import IdentityEvent, TrackSummary
 from worker.pipeline import FrameResult, TrackView
 from worker.playback import Played
 from worker.reporting.data import CameraTimes, PageData, Video
+from worker.reporting.light import face_light
 from worker.reporting.outputs import EVENTS, PAGE, TRACE, TRACKS, VIDEO
 from worker.reporting.page import render
 from worker.reporting.story import Book, TracePoint
@@ -125,8 +126,13 @@ class Report:
             return
         point = TracePoint(
             result.time_us, ref.offset, update.track_id, ref.camera, view.weight, view.first_person, view.doubted,
-            view.score, view.threshold,
+            view.score, view.threshold, light=face_light(result.image, update.box_xyxy),
         )  # fmt: skip
+        if (crop := view.quality) is not None:
+            point = replace(
+                point, face_pixels=crop.face_pixels, detection_score=crop.detection_score, norm=crop.norm,
+                sharpness=crop.sharpness,
+            )  # fmt: skip
         self._trace.write(point.to_json() + "\n")
         self._book.trace(point)
         if self._thumbnails is not None and result.image is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from worker.messages import IdentityEvent, TrackSummary, rfc3339
 from worker.types import MICROSECONDS
 
+QUALITY = ("face_pixels", "detection_score", "norm", "sharpness", "light")  # of a frame's crop, in this order
 MAX_POINTS = 256  # a track keeps at most so many; longer ones are thinned evenly
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,6 +33,11 @@ class TracePoint:
     other_person: bool  # whether it may show somebody else than the track's first person
     score: float | None  # of the best candidate
     threshold: float | None
+    face_pixels: float | None = None  # the crop's quality; None in traces of before it was kept, like light
+    detection_score: float | None = None
+    norm: float | None = None
+    sharpness: float | None = None
+    light: float | None = None  # mean grey of the face, 0…255
 
     def to_json(self) -> str:
         """The line, without its newline; figures to six digits."""
@@ -45,16 +51,18 @@ class TracePoint:
             "other_person": self.other_person,
             "score": _six_digits(self.score),
             "threshold": _six_digits(self.threshold),
+            **{name: _six_digits(getattr(self, name)) for name in QUALITY},
         }
         return json.dumps(line, separators=(",", ":"), ensure_ascii=False)
 
     @staticmethod
-    def from_json(line: str) -> "TracePoint":
-        """Raises ``ValueError`` or ``KeyError`` where the line is no such point."""
+    def from_json(line: str | bytes) -> "TracePoint":
+        """Raises ``ValueError``, ``KeyError`` or ``TypeError`` where the line is no such point."""
         found: dict[str, Any] = json.loads(line)
         return TracePoint(
-            microseconds(found["time"]), found["offset"], found["track_id"], found["camera"], found["weight"],
-            found["first_person"], found["other_person"], found["score"], found["threshold"],
+            microseconds(found["time"]), int(found["offset"]), str(found["track_id"]), str(found["camera"]),
+            float(found["weight"]), float(found["first_person"]), bool(found["other_person"]),
+            _number(found["score"]), _number(found["threshold"]), *(_number(found.get(name)) for name in QUALITY),
         )  # fmt: skip
 
 
@@ -225,6 +233,10 @@ class Book:
     def stories(self) -> list[Story]:
         """Of every announced track."""
         return list(self._stories.values())
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _six_digits(value: float | None) -> float | None:

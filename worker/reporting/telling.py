@@ -7,14 +7,17 @@ from rich.text import Text
 
 from worker.messages import IdentityEvent
 from worker.reporting.explain import Explanation
-from worker.reporting.reasons import KINDS, event_reason, why_nobody
+from worker.reporting.frame_table import print_frames
+from worker.reporting.lacking import lacks
+from worker.reporting.reasons import KINDS, event_reason
 from worker.reporting.story import CoursePoint, microseconds
-from worker.reporting.words import clock, figure, percent, plural, said
+from worker.reporting.unrecorded import unrecorded
+from worker.reporting.words import clock, figure, percent, plural, printable, said
 
 STYLES = {"known": "green", "tentative": "yellow", "unknown": "bright_black"}
 _KIND_STYLES = {"confirmed": "green", "tentative": "yellow", "revised": "red"}
 _LEVELS = "▁▂▃▄▅▆▇█"
-_BAR, _SPARK = 24, 60  # characters
+_SPARK = 60  # characters
 
 
 def tell(found: Explanation, console: Console) -> None:
@@ -22,31 +25,26 @@ def tell(found: Explanation, console: Console) -> None:
     start_us = microseconds(found.event.first_seen)
     _answer(found, console)
     _figures(found.event, console)
-    _evidence(found.event, console, start_us)
+    print_frames(found, console, start_us)
     _course(found, console)
     _links(found, console)
     _story(found, console, start_us)
+    _unrecorded(found, console)
 
 
 def _answer(found: Explanation, console: Console) -> None:
     event, identity = found.event, found.event.identity
     who = identity.person_id or "nobody is named"
     line = Text(f"{event.kind}  ", style=_KIND_STYLES.get(event.kind, "bold"))
-    line.append(who, style=f"bold {STYLES[identity.status]}")
-    line.append(f"  {event.camera}, {event.time}", style="dim")
+    line.append(printable(who), style=f"bold {STYLES[identity.status]}")
+    line.append(printable(f"  {event.camera}, {event.time}"), style="dim")
     console.print(line)
     _plain(console, f"id {event.id}, track {event.track_id}, event {event.sequence} of it", style="dim")
     _plain(console, KINDS[event.kind])
     if event.reason:
         _plain(console, event_reason(event.reason))
-    if identity.person_id is None:
-        _plain(console, _why(event))
-
-
-def _why(event: IdentityEvent) -> str:
-    if event.kind == "appeared" and event.identity.score is None:
-        return "Every track begins without a name; what its first frames say comes with a later event."
-    return why_nobody(event.identity.reason)
+    for sentence in lacks(found):
+        _plain(console, sentence)
 
 
 def _figures(event: IdentityEvent, console: Console) -> None:
@@ -64,6 +62,9 @@ def _figures(event: IdentityEvent, console: Console) -> None:
     if quality is not None:
         rows.append(("last crop", f"{quality.face_pixels:.0f} px, detected {quality.detection_score:.2f}, "
                                   f"sharpness {quality.sharpness:.0f}, norm {quality.norm:.1f}"))  # fmt: skip
+    if event.shed.frames or event.shed.embeddings:
+        looks = plural(event.shed.embeddings, "look")
+        rows.append(("left out for want of time", f"{plural(event.shed.frames, 'frame')}, {looks} at this face"))
     rows += [
         ("candidate", f"{other.person_id}  {figure(other.score)}, {percent(other.probability)}")
         for other in identity.candidates
@@ -73,28 +74,7 @@ def _figures(event: IdentityEvent, console: Console) -> None:
         _plain(console, f"  {name:<24} {value}")
 
 
-def _evidence(event: IdentityEvent, console: Console, start_us: int) -> None:
-    if not event.evidence:
-        return
-    _heading("frames that counted most", console)
-    for item in event.evidence:
-        filled = round(item.weight * _BAR)
-        when = clock(microseconds(item.time), start_us)
-        line = Text(f"  {when:>8}  offset {item.offset:<7} ")
-        line.append("█" * filled or "▏", style="cyan")
-        line.append("░" * (_BAR - max(1, filled)), style="dim")
-        line.append(f" {percent(item.weight):>10}")
-        console.print(line)
-    others = event.frames_used - len(event.evidence)
-    if others > 0:
-        rest = max(0.0, 1 - sum(item.weight for item in event.evidence))
-        _plain(console, f"  {plural(others, 'other frame')}: {percent(rest)}", style="dim")
-
-
 def _course(found: Explanation, console: Console) -> None:
-    if found.frames is None:
-        _plain(console, "\nNo trace.jsonl here: the score's course can't be shown.", style="yellow")
-        return
     points = _thinned([point for point in found.course.points if point.score is not None])
     if points:
         _heading("score up to this event", console)
@@ -103,10 +83,6 @@ def _course(found: Explanation, console: Console) -> None:
         threshold = points[-1].threshold
         limit = "" if threshold is None else f", threshold {figure(threshold)}: bright is at or above it"
         _plain(console, f"  from {figure(min(scores))} to {figure(max(scores))}{limit}", style="dim")
-    if found.num_other_person:
-        frames = plural(found.num_other_person, "frame")
-        words = f"  {frames} of {len(found.frames)} taken for another person (×): they don't count for the name"
-        _plain(console, words, style="red")
 
 
 def _sparkline(points: Sequence[CoursePoint]) -> Text:
@@ -136,8 +112,6 @@ def _links(found: Explanation, console: Console) -> None:
     lines = []
     if found.replaces is not None:
         lines.append(f"it retracts {found.replaces.id[:12]}: {found.replaces.kind}, {said(found.replaces)}")
-    elif found.event.replaces is not None:
-        lines.append(f"it retracts {found.event.replaces[:12]}, which is not in this folder")
     if found.replaced_by is not None:
         lines.append(f"it was retracted by {found.replaced_by.id[:12]}: {said(found.replaced_by)}")
     if found.event.follows is not None:
@@ -146,6 +120,9 @@ def _links(found: Explanation, console: Console) -> None:
         lines.append(f"the track went on as {found.followed_by.track_id}, event {found.followed_by.id[:12]}")
     if found.event.jump_suspected:
         lines.append("when it was told, the latest frames seemed to show another person")
+    versions = list(dict.fromkeys(told.gallery_version for told in found.until))
+    if len(versions) > 1:
+        lines.append(f"who could be matched changed on the way: gallery version {' → '.join(versions)}")
     if lines:
         _heading("before and after", console)
         for line in lines:
@@ -160,16 +137,35 @@ def _story(found: Explanation, console: Console, start_us: int) -> None:
         line.append(f"{clock(microseconds(told.time), start_us):>8}  ")
         line.append(f"{told.kind:<10}", style=_KIND_STYLES.get(told.kind, ""))
         line.append(f" {told.id[:12]}  ", style="dim")
-        line.append(said(told), style="bold" if here else "")
-        if told.reason:
-            line.append(f"  ({told.reason.replace('_', ' ')})", style="dim")
+        line.append(printable(said(told)), style="bold" if here else "")
+        line.append(printable(f"  {_score(told)}"), style="dim")
         console.print(line)
 
 
+def _score(told: IdentityEvent) -> str:
+    """Score against threshold, and why it isn't more, in few words."""
+    identity, parts = told.identity, []
+    if identity.score is not None and identity.threshold is not None:
+        sign = "≥" if identity.score >= identity.threshold else "<"
+        parts.append(f"{figure(identity.score)} {sign} {figure(identity.threshold)}")
+    reasons = dict.fromkeys(reason for reason in (told.reason, identity.reason) if reason)
+    parts += [reason.replace("_", " ") for reason in reasons]
+    parts += ["another person suspected"] if told.jump_suspected else []
+    return f"({', '.join(parts)})" if parts else ""
+
+
+def _unrecorded(found: Explanation, console: Console) -> None:
+    if lines := unrecorded(found):
+        _heading("not on record", console)
+        for line in lines:
+            _plain(console, f"  {line}", style="yellow")
+
+
 def _heading(text: str, console: Console) -> None:
-    _plain(console, f"\n{text}", style="bold dim")
+    console.print()
+    _plain(console, text, style="bold dim")
 
 
 def _plain(console: Console, text: str, style: str = "") -> None:
-    """Text as it is: names and paths may look like markup."""
-    console.print(text, style=style, markup=False, highlight=False)
+    """One line as it is: what comes from a topic may look like markup, or try to steer the terminal."""
+    console.print(printable(text), style=style, markup=False, highlight=False)
