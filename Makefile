@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help install install-demo demo footage check test test-fast bench int8 precision broker chaos throughput sizing soak \
+.PHONY: help install install-demo demo footage check test test-fast bench int8 precision sequences broker chaos throughput sizing soak \
 	gpu-check schemas pictures lock clean
 
 help:  ## what can be made
@@ -64,6 +64,10 @@ precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/pre
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.precision --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw \
 		--footage $${FACELINE_TEST_DATA}/webcam --out benchmarks
+
+sequences: install  ## the recognizer on real sequences, as they are and made harder, write benchmarks/real-sequences.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m worker.evaluation.real --data $${FACELINE_TEST_DATA:?names the folder of test data} --out benchmarks
 
 broker: install-demo  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
 	$(BIN)/python -m tests.broker.cluster
