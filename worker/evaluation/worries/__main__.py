@@ -1,7 +1,7 @@
 """Measure the three worries: ``python -m worker.evaluation.worries --data lfw/ --out benchmarks`` (``make worries``).
 
-Writes worries.json, and of it docs/worries.md with its figures. Interrupted, the same command goes on: what is finished
-lies in --work, and is used while data, options and code stay.
+Writes worries.json, and of it docs/worries.md with its figures; without --data only the latter, anew. Interrupted, the
+same command goes on: what is finished lies in --work, and is used while data, options and code stay.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m worker.evaluation.worries",
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder per person")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder per person")
     parser.add_argument("--name", default="LFW", help="what the data set is called (default LFW)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="embeddings that were computed before")
@@ -76,16 +76,24 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> None:
-    measure = _measure(options, settings)
-    done = take_all(measure, options.jobs, _report)
-    tell("timing, intervals")
-    found = _found(options, settings, measure, done)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.docs / "images").mkdir(parents=True, exist_ok=True)
-    (options.out / "worries.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (options.docs / "worries.md").write_text(page(found), encoding="utf-8")
+    path = options.out / "worries.json"
+    if options.data is not None:
+        measure = _measure(options, settings)
+        done = take_all(measure, options.jobs, _report)
+        tell("timing, intervals")
+        found = _found(options, settings, measure, done)
+        options.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    elif not path.exists():
+        raise InvalidSettings(f"{path} isn't there: give --data DIR to measure")
+    _write(json.loads(path.read_text(encoding="utf-8")), options.docs)
+
+
+def _write(found: dict[str, Any], docs: Path) -> None:
+    (docs / "images").mkdir(parents=True, exist_ok=True)
+    (docs / "worries.md").write_text(page(found), encoding="utf-8")
     for name, drawn in pictures(found).items():
-        (options.docs / "images" / name).write_text(drawn, encoding="utf-8")
+        (docs / "images" / name).write_text(drawn, encoding="utf-8")
 
 
 def _report(point: Point, kept: bool) -> None:

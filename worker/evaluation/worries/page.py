@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from worker.evaluation.networks import MAIN
@@ -43,15 +44,9 @@ parentheses stand the least and the greatest. {versions}. Figures:
 
 
 def _data(rows: list[Figures], norm8: list[Figures]) -> str:
-    def table(take: Callable[[Figures], str]) -> str:
-        lines = []
-        for people, system in dict.fromkeys((row["people"], row["aggregator"]) for row in rows):
-            mine = [row for row in rows if (row["people"], row["aggregator"]) == (people, system)]
-            lines.append([f"{people:,}", NAMES[system], *(take(row) for row in mine)])
-        return _table(["people", "", *(cell_name(row) for row in norm8)], lines)
-
-    names = [cell_name(row) for row in norm8]
-    rule = [[NAMES["norm8"], *(_spread(row["fnir"], 3) for row in norm8)]]
+    head = ["people", "", *(cell_name(row) for row in norm8)]
+    relative = [_by_people(rows, partial(_missed, far)) for far in ("1e-3", "1e-4")]
+    rule = ["–", NAMES["norm8"], *(_spread(row["fnir"], 3) for row in norm8)]
     return f"""## Too little data
 
 The network is trained on few people and on many. {network_beats(rows, "norm8")} {network_beats(rows, "centred_norm8")}
@@ -59,21 +54,31 @@ The network is trained on few people and on many. {network_beats(rows, "norm8")}
 
 ![Misses by number of training people](images/worries-data.svg)
 
-Misses (1 − TAR) relative to norm^8, at a false accept rate of 1e-3, which is where the verdicts are, too. Centred norm^8
-is centred on the people in its line.
+Misses (1 − TAR) relative to norm^8, at a false accept rate of 1e-3; the verdicts are at that rate, too. Centred norm^8
+is centred on the people of its line.
 
-{table(lambda row: _spread(row["miss_relative_to_norm8"]["1e-3"]))}
+{_table(head, relative[0])}
 
 The same at 1e-4:
 
-{table(lambda row: _spread(row["miss_relative_to_norm8"]["1e-4"]))}
+{_table(head, relative[1])}
 
-FNIR at FPIR 1 %, half of the people unknown; and that of norm^8:
+FNIR at FPIR 1 %, half of the people unknown:
 
-{table(lambda row: _spread(row["fnir"], 3))}
-
-{_table(["", *names], rule)}
+{_table(head, [*_by_people(rows, lambda row: _spread(row["fnir"], 3)), rule])}
 """
+
+
+def _missed(far: str, row: Figures) -> str:
+    return _spread(row["miss_relative_to_norm8"][far])
+
+
+def _by_people(rows: list[Figures], take: Callable[[Figures], str]) -> list[list[str]]:
+    lines = []
+    for people, system in dict.fromkeys((row["people"], row["aggregator"]) for row in rows):
+        mine = [row for row in rows if (row["people"], row["aggregator"]) == (people, system)]
+        lines.append([f"{people:,}", NAMES[system], *(take(row) for row in mine)])
+    return lines
 
 
 def _photos(rows: list[Figures]) -> str:
