@@ -39,6 +39,8 @@ class Bar:
 
 def lines(series: Sequence[Line], words: tuple[str, str], label: str, level: float | None = None) -> str:
     """A chart with its legend below. ``words`` name the axes; ``level`` is a height to compare with."""
+    if not series:
+        return _document(_text(_LEFT, _TOP + 12, "nothing to draw", "start"), _TOP + 2 * _LINE, label)
     places = sorted({x for one in series for x in one.x})
     across = Scale(places[0], max(places[-1], places[0] * 1.01), True)
     up = Scale(0.0, round_above(max(value for one in series for value in one.high)))
@@ -73,7 +75,8 @@ def bars(rows: Sequence[Bar], word: str, label: str) -> str:
     """Bars from left to right, one below the other, each with its value; below zero they go left."""
     values = [v for row in rows for v in (row.value, row.low, row.high) if v is not None]
     lowest, highest = min(0.0, *values), max(0.0, *values)
-    scale = Scale(-round_above(-lowest) if lowest < 0 else 0.0, round_above(highest) if highest > 0 else 0.0)
+    low = -round_above(-lowest) if lowest < 0 else 0.0
+    scale = Scale(low, round_above(highest) if highest > 0 or not low else 0.0)
     right = _WIDTH - _RIGHT - 60
 
     def at(value: float) -> float:
