@@ -29,9 +29,9 @@ _ROUNDS, _BOOTSTRAPS = (60, 3), (500, 20)  # as they are, and quick
 _QUICK_SIZES = [10, 20]
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Measure, write."""
-    options = _arguments()
+    options = _arguments(arguments)
     try:
         _run(options, load_settings(options.config))
     except FacelineError as error:
@@ -48,7 +48,7 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m worker.evaluation.worries",
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="N", help="people trained on")
     parser.add_argument("--steps", type=int, help="of training, where it is not the recipe's own number")
     parser.add_argument("--quick", action="store_true", help="a few steps for few people: shows that it runs")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.quick:
         options.sizes, options.steps, options.seeds = _QUICK_SIZES, 2, 1
     return options
