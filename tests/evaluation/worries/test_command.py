@@ -57,7 +57,7 @@ def test_from_a_folder_to_the_page(worries: Worries, tmp_path: Path, loaded: obj
     code, told = worries(*line)
     assert code == 0, told
     found = json.loads((out / "worries.json").read_text())
-    assert [row["people"] for row in found["little_compute"]["training"]] == [10, 20]
+    assert [row["people"] for row in found["little_compute"]["training"]] == [20]
     assert all(row["peak_mb"]["least"] > 50 for row in found["little_compute"]["training"])
     text = (docs / "worries.md").read_text()
     assert "no figure here means anything" in text and len(list((docs / "images").glob("*.svg"))) == 5

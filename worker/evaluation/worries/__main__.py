@@ -26,7 +26,7 @@ from worker.training.checkpoint import versions
 from worker.training.train import Recipe
 
 _ROUNDS, _BOOTSTRAPS = (60, 3), (500, 20)  # as they are, and quick
-_QUICK_SIZES = [10, 20]
+_QUICK_SIZES = [20]
 
 
 def main(arguments: list[str] | None = None) -> int:
