@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
+LFW ?= $(FACELINE_TEST_DATA)/lfw
 
-.PHONY: help install install-demo demo footage check test test-fast bench int8 precision sequences broker chaos throughput sizing soak \
+.PHONY: help install install-demo demo footage check test test-fast bench int8 precision worries sequences broker chaos throughput sizing soak \
 	gpu-check schemas pictures lock clean
 
 help:  ## what can be made
@@ -68,6 +69,9 @@ precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/pre
 sequences: install  ## the recognizer on real sequences, as they are and made harder, write benchmarks/real-sequences.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.real --data $${FACELINE_TEST_DATA:?names the folder of test data} --out benchmarks
+worries: install  ## little data, little compute, explanation; write benchmarks/worries.json, docs/worries.md
+	$(BIN)/faceline models pull
+	$(BIN)/python -m worker.evaluation.worries --data $(LFW) --out benchmarks --docs docs
 
 broker: install-demo  ## a Kafka on localhost:9092 to try things with (needs JDK 17+ and Maven)
 	$(BIN)/python -m tests.broker.cluster

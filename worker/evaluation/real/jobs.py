@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worker.engines.models import RecognizerModel
+from worker.evaluation.deciding import code_digest
 from worker.evaluation.pooling import opponents
 from worker.evaluation.real.jumps import named, noticed
 from worker.evaluation.real.rounds import Footage
 from worker.evaluation.real.scoring import score_footage
 from worker.evaluation.real.shipped import Served, centers_of
 from worker.evaluation.scoring import System
-from worker.evaluation.store import Scored, code_digest, load, save
+from worker.evaluation.store import Scored, load, save
 from worker.training.data import EmbeddedFaces
 
 if TYPE_CHECKING:
