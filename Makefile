@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 LFW ?= $(FACELINE_TEST_DATA)/lfw
 
-.PHONY: help install install-demo demo footage check test test-fast bench int8 precision worries sequences broker chaos throughput sizing soak \
-	gpu-check schemas pictures lock clean
+.PHONY: help install install-demo demo footage check test test-fast bench int8 evaluation precision worries sequences broker chaos throughput \
+	sizing soak gpu-check schemas pictures lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -61,6 +61,11 @@ int8: install  ## calibrate the int8 embedder on LFW, write worker/data/models/s
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.calibrate --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw --name LFW
 
+evaluation: install  ## the whole study on LFW, more than an hour; write benchmarks/recognition.md
+	$(BIN)/faceline models pull
+	$(BIN)/faceline evaluate --data $(LFW) --out out/evaluation --opponent-seeds 1
+	$(BIN)/python -m worker.evaluation.summary out/evaluation/metrics.json --out benchmarks
+
 precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/precision.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.precision --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw \
@@ -69,6 +74,7 @@ precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/pre
 sequences: install  ## the recognizer on real sequences, as they are and made harder, write benchmarks/real-sequences.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.real --data $${FACELINE_TEST_DATA:?names the folder of test data} --out benchmarks
+
 worries: install  ## little data, little compute, explanation; write benchmarks/worries.json, docs/worries.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.worries --data $(LFW) --out benchmarks --docs docs
