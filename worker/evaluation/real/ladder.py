@@ -9,7 +9,7 @@ from worker.training.degrade import Condition, apply, draw, drift
 from worker.types import Image
 
 AS_IS = "as it is"
-SEVERITIES = {"mild": 0.5, "strong": 0.8}  # chosen by what norm^8 misses, before anything else was looked at
+SEVERITIES = {"mild": 0.5, "strong": 0.8}  # chosen by what norm^8 misses, after a first look at others
 DRAWS = 2  # of a level, each with another condition for the clip
 LEVELS = (AS_IS, *SEVERITIES)
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
