@@ -11,7 +11,7 @@ from worker.engines.models import load_recognizer
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.stages.recognize import recognize
 from worker.training.export import PackedStep, export
-from worker.training.model import Recognizer, State
+from worker.training.model import _NUMBERS, Recognizer, State
 
 NUM_TRACKS, NUM_FRAMES = 5, 40
 
@@ -107,7 +107,7 @@ def test_sums_fade_beyond_the_horizon() -> None:
         counts, totals = [], []
         for t in range(frames.shape[1]):
             output, state, _ = model.step(frames[:, t], state)
-            counts.append(float(state.numbers[0, 0]))
+            counts.append(float(state.numbers[0, _NUMBERS.index("count")]))
             totals.append(float(output.summary[:, 4].max()))
     assert counts[:10] == [1, 2, 3, 4, 5, 6, 7, 8, 8, 8]
     assert np.isfinite(totals).all()
@@ -122,7 +122,7 @@ def test_packed_state_is_the_unpacked_one() -> None:
     with torch.no_grad():
         _, expected, _ = model.step(frames[:, 0], model.start(NUM_TRACKS, frames))
         _, _, state = packed(frames[:, 0], torch.zeros(NUM_TRACKS, sum(packed.sizes)))
-    assert torch.equal(state, torch.cat(tuple(expected), 1))
+    assert torch.equal(state, torch.cat([part.flatten(1) for part in expected], 1))
 
 
 def test_unknown_cell_is_refused() -> None:
