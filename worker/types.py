@@ -76,7 +76,7 @@ class Recognition:
     first_person: float  # 0…1: how sure it is that this frame shows the track's first person
     scale: float  # score = scale · cosine + shift
     shift: float
-    total_weight: float  # Σ of weights in the template, older frames faded
+    total_weight: float  # Σ of weights of the first person, older frames faded
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,11 @@ _OPSET = 17
 
 
 class PackedStep(nn.Module):
-    """One step with the whole state in one tensor: a single copy in, a single copy out."""
+    """One step with the whole state in one tensor: a single copy in, a single copy out.
+
+    The total weight that it tells is the first person's, whose shares the frames' weights are; within the network it
+    is what the template was merged from.
+    """
 
     def __init__(self, model: Recognizer) -> None:
         super().__init__()
@@ -32,7 +36,8 @@ class PackedStep(nn.Module):
         """[B, 128], [B, S] → template, summary, new state."""
         parts = zip(torch.split(state, self.sizes, dim=1), self.shapes, strict=True)
         output, after, _ = self.model.step(embedding, State(*(part.reshape(-1, *shape) for part, shape in parts)))
-        return output.template, output.summary, torch.cat([part.flatten(1) for part in after], dim=1)
+        summary = torch.cat([output.summary[:, :4], after.numbers[:, :1]], dim=1)
+        return output.template, summary, torch.cat([part.flatten(1) for part in after], dim=1)
 
 
 class Enrol(nn.Module):
