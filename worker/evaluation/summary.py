@@ -56,7 +56,7 @@ that training uses.
         _markdown(_wanted(found["rows"])),
         "## Open set: FNIR at FPIR 1 %\n",
         _markdown(open_set_table(found["rows"])),
-        "## By condition\n\nThe LSTM and norm^8 after 8 frames (single conditions are as strong as they get); "
+        "## By condition\n\nThe LSTM and norm^8 after 8 frames (single conditions are drawn strong); "
         "1 − TAR at FAR 1e-3, and rank-1.\n",
         _markdown(_conditions(found["rows"])),
         _jumps(found),
@@ -181,7 +181,7 @@ def _operating(found: Found) -> str:
         for r in told["expected"]
     ]  # fmt: skip
     return (
-        f"## Operating point\n\nStrangers ever confirmed during a track of 32 frames. {told['rule']}. Table of "
+        f"## Operating point\n\nThe threshold from a wanted rate and the gallery's size: {told['rule']}. Table of "
         f"impostors: {told['table_from']}; serving's is of look-alikes, which is stricter.\n\n"
         + _markdown((head, lines(told["measured"])))
         + "\nFrom a table that ends where galleries of 10 need it:\n\n"
@@ -211,7 +211,7 @@ def _times(found: Found) -> str:
     ]  # fmt: skip
     head = ["set", "", "median frames", "90th percentile", "never confirmed", "strangers confirmed"]
     return (
-        f"## Frames until confirmed\n\n{told['rule']}; wanted: {told['wanted_fpir']:.0%} of strangers.\n\n"
+        f"## Frames until confirmed\n\nConfirmed: {told['rule']}. Wanted: {told['wanted_fpir']:.0%} of strangers.\n\n"
         + _markdown((head, lines))
     )
 
