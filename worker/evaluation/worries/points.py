@@ -26,7 +26,7 @@ from worker.training.export import export
 from worker.training.model import Recognizer
 from worker.training.train import Recipe
 
-SIZES = (25, 50, 100, 250, 500, 1000)
+SIZES = (25, 100, 300, 1000)
 MEMORYLESS, RULES = "memoryless", "rules"
 _CODE = ("points.py", "exams.py", "following.py")  # what else decides scores; the page's words don't
 COST = ("cpu_seconds", "wall_seconds", "before_mb", "peak_mb")
