@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.broker.environment import environment
 from tests.stages.scenes import other_portrait, portrait
 from worker.__main__ import main
+from worker.settings import Settings
 from worker.sources import encode_jpeg
+from worker.transport.topics import create
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def application(kafka: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Topics of three partitions, and the environment to find them."""
+    create(kafka, partitions=3)
+    for name, value in environment(kafka).items():
+        monkeypatch.setenv(name, value)
+    return kafka
 
 
 @pytest.fixture

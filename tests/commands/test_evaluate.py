@@ -3,15 +3,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from tests.commands.conftest import Run
-from tests.evaluation.faces import made_up
-from worker.engines.models import EMBEDDER, manifests
-from worker.training.data import _key
+from tests.evaluation.faces import made_up, write_cached
 
 
 @pytest.mark.parametrize(
@@ -57,17 +54,7 @@ def test_from_a_folder_to_the_report(faceline: Run, tmp_path: Path, loaded: obje
     """Embeddings from the cache, a network of two folds, both files, tables; a second run trains nothing."""
     faces = made_up(60)
     data, cache, out = tmp_path / "data", tmp_path / "cache", tmp_path / "out"
-    cache.mkdir()
-    digest = manifests()[EMBEDDER].sha256
-    for number, name in enumerate(faces.names):
-        (data / name).mkdir(parents=True)
-        images = np.flatnonzero(faces.person == number)
-        files = [data / name / f"{image:03}.jpg" for image in images]
-        for file in files:
-            file.write_bytes(f"{name} {file.name}".encode())
-        rows = np.concatenate([faces.rows(image) for image in images])
-        stored = {"embeddings": faces.embeddings[rows], "severity": faces.severity[rows]}
-        np.savez(cache / f"{_key(name, files, [], digest)}.npz", **stored)
+    write_cached(faces, data, cache)
     line = ("evaluate", "--data", data, "--out", out, "--cache", cache, "--folds", "2", "--seeds", "1", "--steps", "1")
     done = faceline(*line, "--quick", "--networks", "memoryless")
     assert done.code == 0 and "Misses relative to norm^8" in done.out and "memoryless" in done.out

@@ -13,18 +13,8 @@ from tests.commands.streams import write
 from tests.commands.test_events import EVENTS, messages
 from worker.settings import Settings
 from worker.transport.log import Message
-from worker.transport.topics import create
 
 REVISED = next(event for event in EVENTS if event.kind == "revised")
-
-
-@pytest.fixture
-def application(kafka: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Three partitions without an event."""
-    create(kafka, partitions=3)
-    for name, value in environment(kafka).items():
-        monkeypatch.setenv(name, value)
-    return kafka
 
 
 def test_events_of_a_topic(faceline: Run, application: Settings, tmp_path: Path) -> None:

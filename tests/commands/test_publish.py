@@ -28,15 +28,6 @@ PATIENCE_SECONDS = 60.0  # for a subprocess on a busy machine; nothing is timed 
 
 
 @pytest.fixture
-def application(kafka: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Topics of three partitions, and the environment to find them."""
-    create(kafka, partitions=3)
-    for name, value in environment(kafka).items():
-        monkeypatch.setenv(name, value)
-    return kafka
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Five pictures, JPEG and PNG, and one that is no picture: publish doesn't judge."""
     made = tmp_path / "frames"

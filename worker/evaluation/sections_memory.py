@@ -52,7 +52,7 @@ def order_section(found: dict[str, Any]) -> str:
     head = ["", "set", "T", "norm^8", "in order", "shuffled", "share of the gain"]
     lines = [
         [row["aggregator"], row["set"], str(row["T"]),
-         *(number(row[f"miss_{name}"], 4) for name in ("norm8", "in_order", "shuffled")), _interval(row)]
+         *(number(row[f"miss_{name}"], 4) for name in ("norm8", "in_order", "shuffled")), share_of_gain(row)]
         for row in told["rows"]
     ]  # fmt: skip
     return (
@@ -61,7 +61,8 @@ def order_section(found: dict[str, Any]) -> str:
     )
 
 
-def _interval(row: _Row) -> str:
+def share_of_gain(row: _Row) -> str:
+    """With its interval; a dash where there is none."""
     if row["share_of_gain"] is None or row["ci95"] is None:
         return "–"
     return f"{row['share_of_gain']:.2f} [{row['ci95'][0]:.2f}, {row['ci95'][1]:.2f}]"

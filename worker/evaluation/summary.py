@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from worker.evaluation.sections_memory import jumps_table
-from worker.evaluation.tables import intervals_table, misses_table, number, open_set_table
+from worker.evaluation.sections_memory import jumps_table, share_of_gain
+from worker.evaluation.sections_operating import operating_tables
+from worker.evaluation.tables import intervals_table, markdown_table, misses_table, number, open_set_table
 
 BAR = {
     ("A", 4): (0.62, 0.70), ("A", 8): (0.52, 0.60), ("A", 16): (0.48, 0.56), ("B", 8): (0.55, 0.64),
@@ -126,8 +127,7 @@ def _order(found: Found) -> str:
     told = found["shuffled"]
     lines = [
         [row["aggregator"], row["set"], str(row["T"]),
-         "–" if row["share_of_gain"] is None or row["ci95"] is None
-         else f"{row['share_of_gain']:.2f} [{row['ci95'][0]:.2f}, {row['ci95'][1]:.2f}]"]
+         share_of_gain(row)]
         for row in told["rows"]
     ]  # fmt: skip
     words = "## The order of frames\n\nWhat shuffling changes in misses, as a share of the gain over norm^8.\n\n"
@@ -167,27 +167,15 @@ def _operating(found: Found) -> str:
     if not told:
         return ""
 
-    def lines(rows: list[Found]) -> list[list[str]]:
-        return [
-            [f"{r['wanted_fpir']:g}", str(r["gallery"]), f"{r['fpir']:.5f} [{r['ci95'][0]:.5f}, {r['ci95'][1]:.5f}]",
-             f"{r['fnir']:.3f}"]
-            for r in rows
-        ]  # fmt: skip
-
-    head = ["wanted FPIR", "gallery", "FPIR", "FNIR"]
-    expected = [
-        [f"{r['wanted_fpir']:g}", f"{r['gallery']:,}", f"{r['threshold']:.4f}", f"{r['fnir']:.3f}",
-         "extrapolated" if r["extrapolated"] else ""]
-        for r in told["expected"]
-    ]  # fmt: skip
+    measured, cut, expected = operating_tables(told)
     return (
         f"## Operating point\n\nThe threshold from a wanted rate and the gallery's size: {told['rule']}. Table of "
         f"impostors: {told['table_from']}; serving's is of look-alikes, which is stricter.\n\n"
-        + _markdown((head, lines(told["measured"])))
+        + _markdown(measured)
         + "\nFrom a table that ends where galleries of 10 need it:\n\n"
-        + _markdown((head, lines(told["extrapolated_from_galleries_of_10"])))
+        + _markdown(cut)
         + "\nWhat to expect:\n\n"
-        + _markdown((["wanted FPIR", "gallery", "threshold", "FNIR", ""], expected))
+        + _markdown(expected)
     )
 
 
@@ -232,9 +220,7 @@ def _closed(found: Found) -> str:
 
 
 def _markdown(table: Lines) -> str:
-    head, lines = table
-    rows = [head, ["---", *["--:"] * (len(head) - 1)], *lines]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+    return markdown_table(table, aligned="--:") + "\n"
 
 
 def _rounded(value: Any) -> Any:

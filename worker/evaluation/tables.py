@@ -57,6 +57,13 @@ def html_table(table: _Lines) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def markdown_table(table: _Lines, aligned: str = "---") -> str:
+    """Header and lines as Markdown; ``aligned`` is the rule under every column but the first."""
+    head, lines = table
+    rows = [head, ["---", *[aligned] * (len(head) - 1)], *lines]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """Or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"

@@ -4,15 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from tests.evaluation.faces import made_up
-from worker.engines.models import EMBEDDER, manifests
+from tests.evaluation.faces import made_up, write_cached
 from worker.evaluation.worries.__main__ import main
-from worker.training.data import _key
 
 Worries = Callable[..., tuple[int, str]]
 
@@ -41,16 +38,7 @@ def test_nothing_to_measure(worries: Worries, tmp_path: Path) -> None:
 def test_from_a_folder_to_the_page(worries: Worries, tmp_path: Path, loaded: object) -> None:
     """Quick, each point in a process of its own, two at a time; the page is made anew without data."""
     faces, data, cache = made_up(60, images=5), tmp_path / "data", tmp_path / "cache"
-    cache.mkdir()
-    for number, name in enumerate(faces.names):
-        (data / name).mkdir(parents=True)
-        images = np.flatnonzero(faces.person == number)
-        files = [data / name / f"{image:03}.jpg" for image in images]
-        for file in files:
-            file.write_bytes(f"{name} {file.name}".encode())
-        rows = np.concatenate([faces.rows(image) for image in images])
-        stored = {"embeddings": faces.embeddings[rows], "severity": faces.severity[rows]}
-        np.savez(cache / f"{_key(name, files, [], manifests()[EMBEDDER].sha256)}.npz", **stored)
+    write_cached(faces, data, cache)
     out, docs = tmp_path / "out", tmp_path / "docs"
     places = ("--out", out, "--docs", docs)
     line = ("--data", data, "--cache", cache, "--work", tmp_path / "work", *places, "--quick", "--folds", 2)

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.evaluation.real.jobs import SERVED
 from worker.evaluation.real.rounds import ACROSS, WITHIN
-from worker.evaluation.tables import number
+from worker.evaluation.tables import markdown_table, number
 
 _Found = dict[str, Any]
 _Row = dict[str, Any]
@@ -71,7 +71,7 @@ def _by_cell(rows: list[_Row], told: Callable[[_Row], str]) -> str:
     cells = [(level, length) for level in levels for length in lengths if (rows[0]["aggregator"], level, length) in at]
     head = ["", *(f"{level}, T={length}" for level, length in cells)]
     systems = dict.fromkeys(row["aggregator"] for row in rows)
-    return _table(head, [[name, *(told(at[name, *cell]) for cell in cells)] for name in systems])
+    return markdown_table((head, [[name, *(told(at[name, *cell]) for cell in cells)] for name in systems]))
 
 
 def _bounded(value: float | None, bounds: list[float | None]) -> str:
@@ -112,7 +112,7 @@ def _named(rows: list[_Row]) -> str:
             f"{half} frames of one person, then {half} of another; both enrolled, of {mine[0]['people']} people. Share "
             "of tracks on which the highest score is the first person's / the second's, so many frames after the "
             "jump.\n"
-            f"Tracks: {words}.\n\n{_table(head, lines)}"
+            f"Tracks: {words}.\n\n{markdown_table((head, lines))}"
         )
     return "\n\n".join(parts)
 
@@ -139,13 +139,9 @@ def _noticed(rows: list[_Row]) -> str:
         "When the network says that a frame isn't the first person's. `foreign` is the decide stage's limit, below "
         "`suspect` it looks again at the next frame; the third is set on these very tracks so that 1 % of those that "
         "don't jump, of all levels, fall below it at any frame. With several seeds the mean, and in brackets the "
-        f"least and the greatest.\n\n{_table(head, lines)}"
+        f"least and the greatest.\n\n{markdown_table((head, lines))}"
     )
 
 
 def _within_4(rows: list[_Row]) -> list[float]:
     return [row["within"]["4"] for row in rows]
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))

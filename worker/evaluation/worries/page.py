@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from worker.evaluation.networks import MAIN
+from worker.evaluation.tables import markdown_table
 from worker.evaluation.worries.pictures import NAMES, cell_name
 from worker.evaluation.worries.telling import each, followed, last_step, mattered, network_beats
 
@@ -57,15 +58,15 @@ The network is trained on few people and on many. {network_beats(rows, "norm8")}
 Misses (1 − TAR) relative to norm^8, at a false accept rate of 1e-3; the verdicts are at that rate, too. Centred norm^8
 is centred on the people of its line.
 
-{_table(head, relative[0])}
+{markdown_table((head, relative[0]))}
 
 The same at 1e-4:
 
-{_table(head, relative[1])}
+{markdown_table((head, relative[1]))}
 
 FNIR at FPIR 1 %, half of the people unknown:
 
-{_table(head, [*_by_people(rows, lambda row: _spread(row["fnir"], 3)), rule])}
+{markdown_table((head, [*_by_people(rows, lambda row: _spread(row["fnir"], 3)), rule]))}
 """
 
 
@@ -99,7 +100,7 @@ def _photos(rows: list[Figures]) -> str:
     return f"""{title}The same tracks of those who have four images or more, enrolled from one photo and from three, the
 one among them. With three instead of one the network's FNIR goes {", ".join(told)}.
 
-{_table(head, lines)}
+{markdown_table((head, lines))}
 """
 
 
@@ -126,7 +127,7 @@ The network has {found["parameters"]:,} parameters; its two ONNX files take {kil
 CPU milliseconds on one thread of ONNX Runtime, taking turns in one process; median (least) of {found["rounds"]} turns.
 The step is the whole recognize stage, which pads to whole tiles ([decision 3](decisions/0003-whole-tiles.md)).
 
-{_table(head, lines)}
+{markdown_table((head, lines))}
 """
 
 
@@ -139,7 +140,7 @@ def _training(found: Figures) -> str:
     return f"""Training, {found["steps"]} steps on one thread; embedding the people isn't counted. Resident memory of a
 process of its own, before training (torch and all embeddings are in it) and at most.
 
-{_table(head, lines)}
+{markdown_table((head, lines))}
 """
 
 
@@ -162,7 +163,7 @@ Of the network trained on {people:,} people, of a memoryless weight trained on t
 
 Correlation of log-weight and the severity of the degradation applied, within each track of 16 frames; mean of tracks.
 
-{_table(head, lines)}
+{markdown_table((head, lines))}
 """
 
 
@@ -182,7 +183,7 @@ def _mattered(rows: list[Figures]) -> str:
 1 − TAR at a false accept rate of 1e-3, each with a threshold of its own, once a share of a track's 16 frames is taken
 away (the least-weighted, random ones, the top-weighted) and the rest is read anew.
 
-{_table(head, lines)}
+{markdown_table((head, lines))}
 """
 
 
@@ -195,7 +196,7 @@ def _intruded(rows: list[Figures]) -> str:
 The share of the whole weight that lies on another person's frames (C). The plain mean's is their share of the frames.
 What the network keeps apart for the second person isn't counted.
 
-{_table(["", "T", "share of the weight"], lines)}
+{markdown_table((["", "T", "share of the weight"], lines))}
 """
 
 
@@ -210,11 +211,6 @@ def _spread(told: dict[str, float] | None, digits: int = 2) -> str:
 def _within(told: dict[str, float], digits: int = 2) -> str:
     value, low, high = (f"{told[name]:.{digits}f}".replace("-", "−") for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _wrapped(text: str) -> str:

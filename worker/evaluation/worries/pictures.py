@@ -61,11 +61,7 @@ def _costs(found: Figures) -> str:
 
 
 def _by_set(rows: list[Figures]) -> str:
-    drawn = []
-    for row in rows:
-        told = row["spearman"]
-        name = f"{NAMES[row['aggregator']]}, set {row['set']}"
-        drawn.append(Bar(name, told["value"], _COLOUR[row["aggregator"]], told["low"], told["high"]))
+    drawn = [_bounded(row, f"set {row['set']}", row["spearman"]) for row in rows]
     return bars(drawn, "Spearman's correlation", "Correlation of log-weight and severity within tracks, by system")
 
 
@@ -80,9 +76,11 @@ def _removals(rows: list[Figures]) -> str:
 
 
 def _intruders(rows: list[Figures]) -> str:
-    drawn = []
-    for row in rows:
-        told = row["share"]
-        name = f"{NAMES[row['aggregator']]}, T={row['T']}"
-        drawn.append(Bar(name, told["value"], _COLOUR[row["aggregator"]], told["low"], told["high"]))
+    drawn = [_bounded(row, f"T={row['T']}", row["share"]) for row in rows]
     return bars(drawn, "share of the weight", "Share of the weight on an intruder's frames, by system")
+
+
+def _bounded(row: Figures, place: str, told: Figures) -> Bar:
+    """A system's figure at a place, with its interval."""
+    name = f"{NAMES[row['aggregator']]}, {place}"
+    return Bar(name, told["value"], _COLOUR[row["aggregator"]], told["low"], told["high"])
