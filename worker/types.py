@@ -77,6 +77,7 @@ class Recognition:
     scale: float  # score = scale · cosine + shift
     shift: float
     total_weight: float  # Σ of weights of the first person, older frames faded
+    alarm: float  # 0…1; above 0.5 the track has gone over to somebody else
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from tests.evaluation.faces import made_up
-from worker.evaluation.alarms import disagreement, jump_signal, told_by
+from worker.evaluation.alarms import disagreement, told_by
 from worker.evaluation.cells import Material
 from worker.evaluation.jumps import LENGTHS, SETS, Jumps, courses, jumps
 from worker.evaluation.networks import Network
@@ -83,12 +83,13 @@ def test_the_network_tells_at_each_frame() -> None:
         torch.nn.init.normal_(parameter, std=0.3)
     model.log_norm_mean.fill_(2.4)  # about what made-up faces have
     frames = MATERIAL.embeddings[jumps(MATERIAL.images, TESTED, "C", 16, 0).jumped[:5]]
-    whole, part = (told_by(Network(model), frames[:, :t])["told"] for t in (16, 6))
+    whole, part = (told_by(Network(model), frames[:, :t])["alarm"] for t in (16, 6))
     assert whole.shape == (5, 16) and whole[:, 1:].std() > 0.001
     np.testing.assert_allclose(whole[:, :6], part, atol=1e-6)
     with torch.no_grad():
-        outputs, gates = model(torch.from_numpy(frames))
-    np.testing.assert_allclose(whole, jump_signal(outputs, gates), atol=1e-6)
+        alone = torch.sigmoid(model.alarm.along(model.heard(torch.from_numpy(frames)))).numpy()
+    np.testing.assert_allclose(whole[:, 1:], alone[:, 1:], atol=1e-6)
+    assert (whole[:, 0] == 0).all(), "the first frame is the first person's"
 
 
 def test_alarms_by_hand() -> None:
@@ -112,7 +113,7 @@ def made_results(signal: Callable[[str, tuple[int, int], np.ndarray], np.ndarray
                     start = np.random.default_rng([fold, length]).integers(4, length - 3, 60)
                     extra |= {f"jump-{kind}-{length}-start": start, f"jump-{kind}-{length}-person": np.arange(60) % 20}
                     for what in ("clean", "jumped"):
-                        extra[f"jump-{kind}-{length}-{what}-told"] = signal(what, (60, length), start)
+                        extra[f"jump-{kind}-{length}-{what}-alarm"] = signal(what, (60, length), start)
             found["lstm", seed, fold] = Scored({}, {}, extra)
     return Results(found)
 
@@ -139,14 +140,14 @@ def test_a_signal_that_guesses_is_counted_as_a_loop_does() -> None:
             max(track)
             for other in range(3) if other != fold
             for kind in SETS for length in LENGTHS
-            for track in results.scored["lstm", seed, other].extra[f"jump-{kind}-{length}-clean-told"]
+            for track in results.scored["lstm", seed, other].extra[f"jump-{kind}-{length}-clean-alarm"]
         )  # fmt: skip
         limit = calm[-1 - len(calm) // 100]  # a hundredth of them is above
-        jumped, start = one.extra["jump-C-16-jumped-told"], one.extra["jump-C-16-start"]
+        jumped, start = one.extra["jump-C-16-jumped-alarm"], one.extra["jump-C-16-start"]
         for track, begin in zip(jumped, start, strict=True):
             frames = [t for t in range(16) if track[t] > limit]
             hits += bool(frames) and begin <= frames[0] <= begin + 3
-        alarms += sum(max(track) > limit for track in one.extra["jump-C-16-clean-told"])
+        alarms += sum(max(track) > limit for track in one.extra["jump-C-16-clean-alarm"])
         total += len(start)
     assert rows["C", 16]["tracks"] == total
     assert rows["C", 16]["noticed"]["value"] == pytest.approx(hits / total)

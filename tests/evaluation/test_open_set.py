@@ -112,7 +112,7 @@ def test_probabilities_are_those_of_the_identify_stage() -> None:
     templates = rng.normal(0, 0.3, (5, 128)).astype(np.float32)
     template = rng.normal(0, 0.3, 128).astype(np.float32)
     heads = np.tile(np.array([1.0, 0.0], np.float32), (5, 1))
-    recognition = Recognition(template, 1.0, 1.0, 1.0, 0.0, 1.0)
+    recognition = Recognition(template, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0)
     view = GalleryView(templates, heads, tuple("abcde"), 0.5, 0.4, "v")
     match = identify(recognition, view, Calibration(2.0, 1.0), IdentifyOptions(num_candidates=5))
     told = probabilities((templates @ template)[None], 2.0, 1.0)[0]

@@ -24,10 +24,10 @@ def embeddings(seed: int = 0) -> np.ndarray:
     return (frames * rng.uniform(0.4, 1.2, size=(NUM_TRACKS, NUM_FRAMES, 1))).astype(np.float32)
 
 
-def random_model(cell: str, seed: int = 0, horizon: int = 16) -> Recognizer:
+def random_model(cell: str, seed: int = 0, horizon: int = 16, layers: int = 1) -> Recognizer:
     """A network whose every weight matters: none of the zero initialisations is left."""
     torch.manual_seed(seed)
-    model = Recognizer(cell, hidden=16, horizon=horizon)
+    model = Recognizer(cell, hidden=16, horizon=horizon, layers=layers)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() and float(parameter.abs().max()) == 0:
@@ -39,10 +39,10 @@ def random_model(cell: str, seed: int = 0, horizon: int = 16) -> Recognizer:
     return model.eval()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_single_steps_in_onnx_equal_one_pass_in_torch(cell: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cell", "layers"), [("lstm", 1), ("lstm", 2), ("gru", 1), ("gru", 2), ("rnn", 1), ("rnn", 2)])
+def test_single_steps_in_onnx_equal_one_pass_in_torch(cell: str, layers: int, tmp_path: Path) -> None:
     """T steps of the exported graph, state carried outside, give what one pass of length T gives."""
-    model = random_model(cell)
+    model = random_model(cell, layers=layers)
     frames = embeddings()
     with torch.no_grad():
         passed, _ = model(torch.from_numpy(frames))
@@ -57,30 +57,33 @@ def test_single_steps_in_onnx_equal_one_pass_in_torch(cell: str, tmp_path: Path)
             expected = passed[t]
             # Float32 in another order of operations; errors of 1e-6 a step, 40 steps.
             np.testing.assert_allclose(answer.template, expected.template[track].numpy(), atol=2e-5)
-            weight, first, scale, shift, _ = expected.summary[track].tolist()
+            weight, first, scale, shift, _, alarm = expected.summary[track].tolist()
             sums[track] += weight * first  # of which an exported step's weights are shares
             assert answer.weight == pytest.approx(weight * first, rel=1e-3, abs=1e-6)
             assert answer.first_person == pytest.approx(first, abs=1e-4)
             assert (answer.scale, answer.shift) == pytest.approx((scale, shift), abs=1e-4)
             assert answer.total_weight == pytest.approx(sums[track], rel=1e-3, abs=1e-6)
+            assert answer.alarm == pytest.approx(alarm, abs=1e-4)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize(("cell", "whole"), [("lstm", "LSTM"), ("gru", "GRU"), ("rnn", "RNN")])
-def test_recurrence_equals_the_reference_layer(cell: str, whole: str) -> None:
+def test_recurrence_equals_the_reference_layer(cell: str, whole: str, layers: int) -> None:
     """The hidden states of T steps are those of torch's own sequence layer with the same weights on the same inputs."""
-    model = random_model(cell)
+    model = random_model(cell, layers=layers)
     inputs, hidden = [], []
 
     def record(module: torch.nn.Module, arguments: tuple, result: object) -> None:
-        inputs.append(arguments[0])
         hidden.append(result[0] if cell == "lstm" else result)
 
-    model.rnn.register_forward_hook(record)
+    model.rnn[0].register_forward_pre_hook(lambda module, arguments: inputs.append(arguments[0]))
+    model.rnn[-1].register_forward_hook(record)
     with torch.no_grad():
         model(torch.from_numpy(embeddings()))
-        layer = getattr(torch.nn, whole)(model.rnn.input_size, 16, batch_first=True)
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            getattr(layer, f"{name}_l0").copy_(getattr(model.rnn, name))
+        layer = getattr(torch.nn, whole)(model.rnn[0].input_size, 16, layers, batch_first=True)
+        for number, own in enumerate(model.rnn):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(layer, f"{name}_l{number}").copy_(getattr(own, name))
         expected, _ = layer(torch.stack(inputs, 1))
     torch.testing.assert_close(torch.stack(hidden, 1), expected, atol=1e-5, rtol=1e-4)
 

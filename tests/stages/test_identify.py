@@ -26,7 +26,7 @@ def recognized(scale: float = 1.0, shift: float = 0.0) -> Recognition:
     """A template along the first axis."""
     template = np.zeros(128, np.float32)
     template[0] = 1
-    return Recognition(template, 1.0, 1.0, scale, shift, 1.0)
+    return Recognition(template, 1.0, 1.0, scale, shift, 1.0, 0.0)
 
 
 def match(cosines: list[float], options: IdentifyOptions = OPTIONS) -> Match:

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the recognizer goes")
     parser.add_argument("--cell", choices=["lstm", "gru", "rnn"], default="lstm")
     parser.add_argument("--hidden", type=int, default=64, help="units of the recurrent cell (default 64)")
+    parser.add_argument("--layers", type=int, choices=[1, 2], default=1, help="of the recurrent cell (default 1)")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument(
         "--patience",
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from worker.training.train import Recipe
 
     recipe = replace(
-        Recipe(), cell=options.cell, hidden=options.hidden, steps=options.steps, seed=options.seed,
+        Recipe(), cell=options.cell, hidden=options.hidden, layers=options.layers, steps=options.steps, seed=options.seed,
         patience=options.patience,
     )  # fmt: skip
     began = perf_counter()
@@ -112,16 +113,23 @@ def _calibrate_and_export(
     seconds: float,
     console: Console,
 ) -> None:
+    import torch
+
     from worker.training.calibrate import calibrate
     from worker.training.export import export
+    from worker.training.jumps import FALSE_ALARMS, set_limit
+    from worker.training.sequences import People
 
     console.print("calibrating on the development people")
-    measured = calibrate(model, data.faces, data.parts["development"])
+    development = data.parts["development"]
+    set_limit(model, torch.from_numpy(data.faces.embeddings), People.of(data.faces, development), options.seed)
+    measured = calibrate(model, data.faces, development)
     manifest = {
         "recipe": asdict(recipe),
         "data": data.description,
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "training_seconds": round(seconds, 1),
+        "false_alarms": FALSE_ALARMS,
         **measured,
     }
     export(model, manifest, options.out)

@@ -39,7 +39,7 @@ class Tolerance:
     embedding_cosine: float  # least
     embedding_length: float  # relative
     template_cosine: float  # least
-    summary: float  # of weight, certainty, scale and shift
+    summary: float  # of weight, certainty, scale, shift and alarm
 
 
 # The reasons for these numbers are in docs/precision.md.
@@ -183,7 +183,7 @@ def _read(frames_bte: Float32, engine: Engine) -> tuple[Float32, Float32]:
     states = np.stack([blank_state(engine)] * len(frames_bte))
     for t in range(frames_bte.shape[1]):
         answers, states = recognize(states, np.ascontiguousarray(frames_bte[:, t]), engine)
-    summary = [(a.weight / a.total_weight, a.first_person, a.scale, a.shift) for a in answers]
+    summary = [(a.weight / a.total_weight, a.first_person, a.scale, a.shift, a.alarm) for a in answers]
     return np.stack([answer.template for answer in answers]), np.array(summary, np.float32)
 
 

@@ -3,29 +3,21 @@
 A signal [B, T] is higher the more a frame looks like somebody else than the track's first person.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from worker.evaluation.networks import Network
 from worker.evaluation.pooling import centered, unit
-from worker.training.model import Output
 from worker.types import Float32
 
 
-def jump_signal(outputs: Sequence[Output], gates: Tensor) -> Tensor:
-    """What a recurrent network tells [B, T], from what it answered: its doubt that a frame shows the first person."""
-    return 1 - torch.stack([output.summary[:, 1] for output in outputs], 1)
-
-
 def told_by(network: Network, frames_BTE: Float32) -> dict[str, NDArray]:
-    """The signal ``told`` of a recurrent network."""
+    """The signals of a recurrent network: its alarm, and its gate's doubt that a frame shows the first person."""
     with torch.no_grad():
-        outputs, gates = network.model(torch.from_numpy(np.ascontiguousarray(frames_BTE, np.float32)))
-        return {"told": jump_signal(outputs, gates).numpy()}
+        outputs, _ = network.model(torch.from_numpy(np.ascontiguousarray(frames_BTE, np.float32)))
+        summary = torch.stack([output.summary for output in outputs], 1).numpy()
+    return {"alarm": summary[..., 5], "doubt": 1 - summary[..., 1]}
 
 
 def disagreement(frames_BTE: Float32, center: NDArray) -> dict[str, NDArray]:

@@ -46,7 +46,7 @@ class Memoryless(GallerySide):
         ]  # fmt: skip
         raw = self.head(torch.cat(statistics, 2))
         scale, shift = self.calibrated(raw, count)
-        summary = torch.cat([weight, torch.ones_like(weight), scale, shift, total], 2)
+        summary = torch.cat([weight, torch.ones_like(weight), scale, shift, total, torch.zeros_like(weight)], 2)
         templates = centered / length
         frames = sorted(read) if read else range(1, weight.shape[1] + 1)
         return [Output(templates[:, number - 1], summary[:, number - 1]) for number in frames], None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from worker.evaluation.jumps import LENGTHS, SETS
 from worker.evaluation.metrics import Interval, threshold_at
-from worker.evaluation.networks import RECURRENT
+from worker.evaluation.networks import MAIN, RECURRENT
 from worker.evaluation.rates import rate
 from worker.evaluation.results import Results
 
@@ -25,7 +25,7 @@ _PLACES = [(kind, length) for kind in SETS for length in LENGTHS]
 
 def jumps_noticed(results: Results) -> dict[str, Any]:
     """A row for each signal, set and length, and one over all; nothing where no job kept any."""
-    signals = {name: (name, "told") for name in RECURRENT} | _RULES
+    signals = {name: (name, "alarm") for name in RECURRENT} | {f"{MAIN}'s gate": (MAIN, "doubt")} | _RULES
     present = {name: place for name, place in signals.items() if place[0] in results.systems}
     rows = [row for name, (system, signal) in present.items() for row in _rows(results, name, system, signal)]
     return {

@@ -40,6 +40,7 @@ class DecideOptions:
     min_margin: Annotated[float, Ge(0)] = 0.05  # score to the runner-up
     min_total_weight: Annotated[float, Ge(0)] = 0.1  # of all frames; one of average quality weighs about 1
     foreign_share: Annotated[float, Ge(0), Le(1)] = 0.5  # below: the frame shows somebody else
+    jump_alarm: Annotated[float, Ge(0), Le(1)] = 0.5  # above: the frames together show that the track has jumped
     min_frame_weight: Annotated[float, Ge(0)] = 0.01  # lighter frames are too poor to tell whose they are
     suspect_share: Annotated[float, Ge(0), Le(1)] = 0.95  # below: look again at the next frame
     split_frames: Annotated[int, Ge(1)] = 5  # foreign frames in a row
@@ -152,7 +153,8 @@ def _weigh(
     suspected = standing.used > 0 and recognition.first_person < options.suspect_share
     standing = replace(standing, used=standing.used + 1, suspected=suspected)
     blank = recognition.weight < options.min_frame_weight
-    foreign = standing.used > 1 and recognition.first_person < options.foreign_share
+    alarmed = recognition.alarm > options.jump_alarm
+    foreign = standing.used > 1 and (alarmed or recognition.first_person < options.foreign_share)
     if foreign or (standing.unverified and blank):
         return replace(standing, foreign=standing.foreign + 1)
     standing = replace(standing, foreign=0, unverified=False, before_foreign_us=seen.frame.capture_time_us)

@@ -36,7 +36,7 @@ def recognize(states: Float32, embeddings: Float32, engine: Engine) -> tuple[lis
     out = engine.run(feeds)
     rows = zip(out["template"][:batch], out["summary"][:batch].tolist(), strict=True)
     answers = [
-        Recognition(template, weight * first, first, scale, shift, total)
-        for template, (weight, first, scale, shift, total) in rows
+        Recognition(template, weight * first, first, scale, shift, total, alarm)
+        for template, (weight, first, scale, shift, total, alarm) in rows
     ]
     return answers, out["new_state"][:batch]

@@ -1,6 +1,6 @@
 """From a trained recognizer to the files that serving loads: two small ONNX graphs and their manifest.
 
-``recognizer.onnx``: embedding [B, 128], state [B, S] → template [B, 128], summary [B, 5], new_state [B, S].
+``recognizer.onnx``: embedding [B, 128], state [B, S] → template [B, 128], summary [B, 6], new_state [B, S].
 ``enrol.onnx``: embedding [B, 128] of photos → template [B, 128], head [B, 2].
 """
 
@@ -36,7 +36,7 @@ class PackedStep(nn.Module):
         """[B, 128], [B, S] → template, summary, new state."""
         parts = zip(torch.split(state, self.sizes, dim=1), self.shapes, strict=True)
         output, after, _ = self.model.step(embedding, State(*(part.reshape(-1, *shape) for part, shape in parts)))
-        summary = torch.cat([output.summary[:, :4], after.numbers[:, :1]], dim=1)
+        summary = torch.cat([output.summary[:, :4], after.numbers[:, :1], output.summary[:, 5:]], dim=1)
         return output.template, summary, torch.cat([part.flatten(1) for part in after], dim=1)
 
 

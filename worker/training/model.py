@@ -1,6 +1,6 @@
 """The recognizer: a recurrent network that learns which frames of a track to trust, and whose they are.
 
-Legend of shapes: B tracks, T frames, E = 128 embedding, H hidden units.
+Legend of shapes: B tracks, T frames, E = 128 embedding, L layers, H hidden units.
 
 At every frame the network sees the embedding (projected), its length, and how well it agrees with what the track
 has shown so far. It answers with a weight and a gate. The gate splits the weight between two slots: the track's
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worker.training.alarm import Alarm
 from worker.types import EMBEDDING_SIZE
 
 _EARLY_FRAMES = 4
@@ -29,12 +30,13 @@ EPS = 1e-6
 class State(NamedTuple):
     """What a track carries from frame to frame. All zeros is a track that has shown nothing."""
 
-    hidden: Tensor  # [B, H]
-    cell: Tensor  # [B, H]; unused by gru and rnn
+    hidden: Tensor  # [B, L, H]
+    cell: Tensor  # [B, L, H]; unused by gru and rnn
     sums: Tensor  # [B, 5, E] weighted sums of unit embeddings, see _SUMS
     best: Tensor  # [B, E] the frame of greatest length, centred
     previous: Tensor  # [B, E]
     numbers: Tensor  # [B, 12], see _NUMBERS
+    watch: Tensor  # [B, A] the alarm's
 
 
 _SUMS = (
@@ -56,7 +58,16 @@ class Output(NamedTuple):
     """The answer after a frame."""
 
     template: Tensor  # [B, E]
-    summary: Tensor  # [B, 5] weight, first-person share, scale, shift, total weight
+    summary: Tensor  # [B, 6] weight, first-person share, scale, shift, total weight, alarm 0…1
+
+
+class Look(NamedTuple):
+    """What a frame changes."""
+
+    state: State
+    counted: Tensor  # [B, 3] its weight, the first person's share of it, the alarm 0…1
+    gate: Tensor  # [B, 1] logit of that share
+    heard: Tensor  # [B, I] what the alarm hears
 
 
 class GallerySide(nn.Module):
@@ -105,7 +116,7 @@ class GallerySide(nn.Module):
 
 
 class Recognizer(GallerySide):
-    """See the module's text. ``cell`` is ``lstm``, ``gru`` or ``rnn``."""
+    """See the module's text. ``cell`` is ``lstm``, ``gru`` or ``rnn``, in one layer or two."""
 
     def __init__(
         self,
@@ -115,6 +126,7 @@ class Recognizer(GallerySide):
         agreement: int = 32,
         dropout: float = 0.1,
         horizon: int = 48,
+        layers: int = 1,
     ) -> None:
         super().__init__()
         kinds = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
@@ -122,14 +134,17 @@ class Recognizer(GallerySide):
             raise ValueError(f"cell is one of {sorted(kinds)}, not {cell!r}")
         self.config = {
             "cell": cell, "hidden": hidden, "projection": projection, "agreement": agreement, "horizon": horizon,
+            "layers": layers,
         }  # fmt: skip
         self.kind, self.hidden_size, self.horizon = cell, hidden, horizon
         self.register_buffer("unseen", torch.tensor([1.0, 0.0, 0.0, 1.0]), persistent=False)
         self.project = nn.Linear(EMBEDDING_SIZE, projection)
         self.agree = nn.Linear(_NUM_AGREEMENTS + 1, agreement)
-        self.rnn = kinds[cell](projection + 6 + agreement, hidden)
+        sizes = [projection + 6 + agreement, *[hidden] * layers]
+        self.rnn = nn.ModuleList(kinds[cell](size, hidden) for size in sizes[:-1])
         if cell == "lstm":  # a forget gate that starts open (Jozefowicz et al., 2015)
-            nn.init.constant_(self.rnn.bias_ih[hidden : 2 * hidden], 1.0)
+            for layer in self.rnn:
+                nn.init.constant_(layer.bias_ih[hidden : 2 * hidden], 1.0)
         self.drop = nn.Dropout(dropout)
         # Weight and first person of a frame; of a track, how its slots merge, and scale and shift of its score.
         self.gate = nn.Sequential(nn.Linear(hidden + agreement, 32), nn.SiLU(), nn.Linear(32, 2))
@@ -140,11 +155,15 @@ class Recognizer(GallerySide):
             nn.init.zeros_(layers[2].weight)
             layers[2].bias.data = torch.tensor(bias)
         self.exponent = nn.Parameter(torch.tensor(8.0))
+        self.alarm = Alarm(hidden + agreement + 2)
 
     def start(self, batch: int, like: Tensor) -> State:
         """The state of ``batch`` tracks that have shown nothing."""
-        size = EMBEDDING_SIZE
-        shapes = ((self.hidden_size,), (self.hidden_size,), (len(_SUMS), size), (size,), (size,), (len(_NUMBERS),))
+        size, memory = EMBEDDING_SIZE, (len(self.rnn), self.hidden_size)
+        shapes = (
+            memory, memory, (len(_SUMS), size), (size,), (size,), (len(_NUMBERS),),
+            (self.alarm.size,),
+        )  # fmt: skip
         return State(*(like.new_zeros(batch, *shape) for shape in shapes))
 
     def forward(
@@ -157,39 +176,54 @@ class Recognizer(GallerySide):
         state = self.start(len(embeddings_BTE), embeddings_BTE)
         outputs, gates = [], []
         for number, embedding_BE in enumerate(embeddings_BTE.unbind(1), 1):
-            state, counted, gate = self._look(embedding_BE, state, horizon or self.horizon)
+            look = self._look(embedding_BE, state, horizon or self.horizon)
+            state = look.state
             if read is None or number in read:
-                outputs.append(self._read(state, counted))
-            gates.append(gate)
+                outputs.append(self._read(state, look.counted))
+            gates.append(look.gate)
         return outputs, torch.cat(gates, dim=1)
 
     def step(self, embedding: Tensor, state: State, horizon: int | None = None) -> tuple[Output, State, Tensor]:
         """One frame: raw embeddings [B, E] and the state before → output, state after, gate logit [B, 1]."""
-        state, counted, gate = self._look(embedding, state, horizon or self.horizon)
-        return self._read(state, counted), state, gate
+        look = self._look(embedding, state, horizon or self.horizon)
+        return self._read(look.state, look.counted), look.state, look.gate
 
-    def _look(self, embedding: Tensor, state: State, horizon: int) -> tuple[State, Tensor, Tensor]:
-        """State after a frame; its weight and the first person's share [B, 2]; the gate's logit [B, 1]."""
+    def heard(self, embeddings_BTE: Tensor) -> Tensor:
+        """What the alarm hears [B, T, I] of whole tracks of raw embeddings."""
+        state = self.start(len(embeddings_BTE), embeddings_BTE)
+        heard = []
+        for embedding_BE in embeddings_BTE.unbind(1):
+            look = self._look(embedding_BE, state, self.horizon)
+            state = look.state
+            heard.append(look.heard)
+        return torch.stack(heard, 1)
+
+    def _look(self, embedding: Tensor, state: State, horizon: int) -> Look:
         norm = embedding.norm(dim=1, keepdim=True).clamp(min=EPS)
         unit = embedding / norm
         log_norm = torch.log(norm) - self.log_norm_mean
         centered = _unit(unit - self.probe_center)
         inputs, mixed = self._inputs(unit, centered, log_norm, state)
-        hidden, cell = self._recur(self.drop(inputs), state)
+        memory, cell = self._recur(self.drop(inputs), state)
+        hidden = memory[:, -1]
         gates = self.gate(torch.cat([self.drop(hidden), mixed], 1))
         weight = torch.exp(self.exponent * log_norm + 4 * torch.tanh(gates[:, :1] / 4))
         seen = (state.numbers[:, 2:3] > 0.5).to(unit.dtype)
         # The first frame belongs to the first person by definition.
         first = torch.sigmoid(gates[:, 1:]) * seen + (1 - seen)
-        counted = torch.cat([weight, first], 1)
-        return self._add(state, hidden, cell, unit, centered, log_norm, weight, first, horizon), counted, gates[:, 1:]
+        heard = torch.cat([hidden, mixed, gates[:, 1:], log_norm / self.log_norm_std], 1)
+        # The alarm is trained once the rest is (jumps.py).
+        alarm, watch = (weight.new_zeros(weight.shape), state.watch) if self.training else self.alarm(heard, state.watch)
+        counted = torch.cat([weight, first, torch.sigmoid(alarm) * seen], 1)
+        after = self._add(state, memory, cell, unit, centered, log_norm, weight, first, horizon)
+        return Look(after._replace(watch=watch), counted, gates[:, 1:], heard)
 
     def _inputs(self, unit: Tensor, centered: Tensor, log_norm: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """What the cell reads, and the part of it [B, A] that tells how a frame fits what the track has shown."""
         n = dict(zip(_NUMBERS, state.numbers.split(1, dim=1), strict=True))
         seen = (n["count"] > 0.5).to(unit.dtype)
         slots, summaries = self._slots(state)
-        # Cosines of the frame with both slots, the plain mean and the first frames, and of the slots with each other.
+        # Cosines of the frame with both slots, the plain mean and the first frames.
         to_slots = slots @ centered[:, :, None]
         cosines = torch.cat([to_slots, summaries[:, 2:4] @ centered[:, :, None]], 1)[:, :, 0]
         fit, unfit = to_slots[:, 0], to_slots[:, 1]
@@ -223,13 +257,20 @@ class Recognizer(GallerySide):
         return torch.cat([3 * self.project(unit), quality, steady + unseen, steps, mixed], 1), mixed
 
     def _recur(self, inputs: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        if self.kind == "lstm":
-            hidden, cell = self.rnn(inputs, (state.hidden, state.cell))
-            return hidden, cell
-        return self.rnn(inputs, state.hidden), state.cell
+        """Hidden and cell states [B, L, H] after a frame."""
+        hidden, cells = [], []
+        for number, layer in enumerate(self.rnn):
+            before, cell = state.hidden[:, number], state.cell[:, number]
+            if self.kind == "lstm":
+                inputs, cell = layer(inputs, (before, cell))
+            else:
+                inputs = layer(inputs, before)
+            hidden.append(inputs)
+            cells.append(cell)
+        return torch.stack(hidden, 1), torch.stack(cells, 1)
 
     def _add(
-        self, state: State, hidden: Tensor, cell: Tensor, unit: Tensor, centered: Tensor, log_norm: Tensor,
+        self, state: State, memory: Tensor, cell: Tensor, unit: Tensor, centered: Tensor, log_norm: Tensor,
         weight: Tensor, first: Tensor, horizon: int,
     ) -> State:  # fmt: skip
         """Add a frame to the sums; once ``horizon`` frames are in, older ones fade as new ones come."""
@@ -257,12 +298,13 @@ class Recognizer(GallerySide):
         faded = torch.cat([fade, fade, fade, one, fade], 1)[:, :, None]
         shares = torch.cat([mine, theirs, one, early, steady], 1)[:, :, None]
         return State(
-            hidden,
+            memory,
             cell,
             sums=faded * state.sums + shares * unit[:, None],
             best=state.best + better * (centered - state.best),
             previous=unit,
             numbers=numbers,
+            watch=state.watch,
         )
 
     def _slots(self, state: State) -> tuple[Tensor, Tensor]:
@@ -287,7 +329,7 @@ class Recognizer(GallerySide):
                 2 * n["other_count"] / n["count"], torch.log(n["count"]) / 2,
             ], 1,
         )  # fmt: skip
-        merge = self.read(torch.cat([features, state.hidden], 1))
+        merge = self.read(torch.cat([features, state.hidden[:, -1]], 1))
         with_other, with_flat = torch.sigmoid(merge[:, :1]), F.softplus(merge[:, 1:2])
         with_first = torch.sigmoid(merge[:, 2:])
         total = with_first * n["first_weight"] + with_other * n["other_weight"]
@@ -307,7 +349,7 @@ class Recognizer(GallerySide):
         ]  # fmt: skip
         raw = self.head(torch.cat([*statistics, features, with_other, with_flat], 1))
         scale, shift = self.calibrated(raw, n["count"])
-        return Output(template, torch.cat([counted, scale, shift, total], 1))
+        return Output(template, torch.cat([counted[:, :2], scale, shift, total, counted[:, 2:]], 1))
 
 
 def _unit(vector: Tensor) -> Tensor:

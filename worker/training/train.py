@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from worker.training.checkpoint import Checkpoints, Run
 from worker.training.data import VARIANTS, EmbeddedFaces
 from worker.training.device import Remote, choose_device
+from worker.training.jumps import train_alarm
 from worker.training.model import LEVEL_LENGTHS, GallerySide, Output, Recognizer
 from worker.training.sequences import People, compose, gallery_images, jump
 
@@ -31,11 +32,12 @@ class Recipe:
 
     cell: str = "lstm"
     hidden: int = 64
+    layers: int = 1
     steps: int = 800
     batch: int = 128
     length: int = 16
     long_every: int = 10  # every so many steps a batch is three times as long, with a short horizon
-    learning_rate: float = 2e-3
+    learning_rate: float = 8e-3
     weight_decay: float = 1e-2
     jump_chance: float = 0.35
     jumped_weight: float = 0.3  # in the track losses, against 1 for a track that doesn't jump
@@ -65,20 +67,25 @@ def train(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     device: str = "cpu",
+    alarm: bool = True,
 ) -> Recognizer:
     """A recognizer trained on the people numbered ``chosen``, ready to export; ``report`` hears every step.
 
     With ``judge`` (``Development.judge``) the best network on people not trained on is kept, and training ends early
     once it gets no better. ``checkpoints`` writes the run down; with ``resume`` the one written there goes on, and on a
-    CPU ends in the same network to the bit. ``device`` is ``auto``, ``cpu`` or ``cuda``.
+    CPU ends in the same network to the bit. ``device`` is ``auto``, ``cpu`` or ``cuda``. Without ``alarm`` that part is
+    left as it was born: no score depends on it.
     """
 
     def build() -> Recognizer:
-        return Recognizer(recipe.cell, recipe.hidden)
+        return Recognizer(recipe.cell, recipe.hidden, layers=recipe.layers)
 
-    return train_network(
+    model = train_network(
         build, faces, chosen, recipe, report, judge=judge, checkpoints=checkpoints, resume=resume, device=device
     )
+    if alarm:
+        train_alarm(model, torch.from_numpy(faces.embeddings), People.of(faces, chosen), recipe.seed)
+    return model
 
 
 def train_network(

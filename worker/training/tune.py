@@ -47,8 +47,9 @@ class OneOf:
 
 
 SPACE: dict[str, Between | OneOf] = {
-    "learning_rate": Between(5e-4, 8e-3),
+    "learning_rate": Between(1e-3, 3e-2),
     "hidden": OneOf((32, 64, 96, 128)),
+    "layers": OneOf((1, 2)),
     "jump_chance": Between(0.1, 0.5),
     "gate_weight": Between(0.5, 8.0),
     "steps": OneOf((400, 800, 1200)),
@@ -100,7 +101,7 @@ def tune(
             break
         recipe = replace(search.recipe(trial), steps=search.budget(trial, rung))
         began = perf_counter()
-        model = train(faces, parts["train"], recipe, judge=development.judge, device=device)
+        model = train(faces, parts["train"], recipe, judge=development.judge, device=device, alarm=False)
         seen = development.judge(model)
         changed = {name: getattr(recipe, name) for name in SPACE}
         done[trial, rung] = {
