@@ -8,36 +8,74 @@ from hypothesis import strategies as st
 from worker.calibration import ImpostorTable
 from worker.engines.models import load_recognizer
 
-TABLE = ImpostorTable(far=(0.1, 0.01, 0.001), score=(0.2, 0.3, 0.5))
+TABLE = ImpostorTable(far=(0.1, 0.03, 0.003, 0.0003), score=(0.1, 0.3, 0.42, 0.5))
 
 
 @pytest.mark.parametrize(
     ("far", "score"),
     [
-        (0.1, 0.2),
-        (0.01, 0.3),
-        (0.001, 0.5),
-        (10**-1.5, 0.25),  # half-way between in log FAR
-        (10**-2.25, 0.35),
-        (0.5, 0.2),  # above the table: nothing lower is claimed
-        (1e-4, 0.65),  # the tail: slope of the last two decades, 0.15 a decade
-        (1e-7, 1.1),
+        (0.1, 0.1),
+        (0.003, 0.42),
+        (0.0003, 0.5),
+        (0.003 * 10**0.5, 0.36),  # half-way between in log FAR
+        (0.0003 * 10**0.25, 0.48),
+        (0.5, 0.1),  # above the table: nothing lower is claimed
+        (3e-5, 0.6),  # beyond it: as from FAR 3 % to the last point, 0.1 a decade
+        (3e-8, 0.9),
     ],
 )
 def test_scores_of_the_table(far: float, score: float) -> None:
-    """Linear in log FAR between the points, and beyond the last by the slope of two decades."""
+    """Linear in log FAR between the points, and beyond the last by the slope since FAR 3 %."""
     assert TABLE.score_at(far) == pytest.approx(score, abs=1e-9)
 
 
-def test_the_tail_of_a_short_table() -> None:
-    """Less than two decades measured: the whole table gives the slope."""
-    short = ImpostorTable(far=(0.1, 0.03, 0.01), score=(0.2, 0.25, 0.31))
-    assert short.score_at(0.001) == pytest.approx(0.31 + 0.11, abs=1e-9)
+@pytest.mark.parametrize(
+    ("table", "slope"),
+    [
+        (ImpostorTable((0.1, 0.03, 0.01), (0.2, 0.25, 0.31)), 0.06 / np.log10(3)),
+        (ImpostorTable((0.3, 0.2, 0.1), (0.1, 0.2, 0.4)), 0.2 / np.log10(2)),  # all of it above the tail
+        (ImpostorTable((0.1, 1e-4), (0.2, 0.5)), 0.1),  # three decades in one step
+        (ImpostorTable((0.01, 0.001, 0.0001), (0.1, 0.4, 0.5)), 0.2),  # all of it tail
+        (ImpostorTable((0.3, 0.003, 0.0003), (0.0, 0.4, 0.6)), 0.2),  # 3 % lies half-way in the first step
+    ],
+)
+def test_the_tail_of_other_tables(table: ImpostorTable, slope: float) -> None:
+    """Short and coarse ones: between FAR 3 % and the last point, or between the last two."""
+    assert table.score_at(table.far[-1] / 100) == pytest.approx(table.score[-1] + 2 * slope, abs=1e-9)
 
 
-def test_the_tail_of_a_coarse_table() -> None:
-    """Three decades in one step: its slope goes on."""
-    assert ImpostorTable((0.1, 1e-4), (0.2, 0.5)).score_at(1e-5) == pytest.approx(0.6, abs=1e-9)
+@st.composite
+def tables(draw: st.DrawFn) -> ImpostorTable:
+    """Any that is allowed, down to a FAR of 1e-6."""
+    powers = draw(st.lists(st.floats(-6, -0.3), min_size=2, max_size=8, unique_by=lambda power: round(power, 2)))
+    steps = draw(st.lists(st.floats(1e-4, 0.5), min_size=len(powers), max_size=len(powers)))
+    fars = (10**power for power in sorted(powers, reverse=True))
+    return ImpostorTable(tuple(fars), tuple(float(score) for score in np.cumsum(steps) - 1))
+
+
+@given(tables(), st.floats(1e-12, 1), st.floats(1e-12, 1))
+def test_a_rarer_accept_never_takes_a_lower_score(table: ImpostorTable, one: float, other: float) -> None:
+    """Finite everywhere, rising as FAR falls, and beyond the table strictly above its last point."""
+    rare, often = table.score_at(min(one, other)), table.score_at(max(one, other))
+    assert np.isfinite([rare, often]).all() and rare >= often
+    assert table.score_at(table.far[-1] / 2) > table.score[-1]
+    assert table.score_at(table.far[-1] * (1 - 1e-12)) == pytest.approx(table.score[-1], abs=1e-9)
+
+
+@given(st.floats(-1, 0.3), st.floats(0.01, 0.5), st.floats(1e-9, 3e-2), st.integers(3, 7))
+def test_the_tail_of_exponential_scores(bulk: float, slope: float, far: float, points: int) -> None:
+    """Where log FAR falls linearly from 3 % on, all beyond is told exactly, wherever the table ends."""
+    fars = (0.1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)[:points]
+    tail = [0.31 + slope * np.log10(3e-2 / f) for f in fars[1:]]
+    table = ImpostorTable(fars, (bulk, *(float(score) for score in tail)))
+    assert table.score_at(far) == pytest.approx(0.31 + slope * np.log10(3e-2 / far), abs=1e-9)
+
+
+@given(tables(), st.floats(1e-9, 0.5), st.floats(0.1, 10), st.floats(-5, 5))
+def test_the_scale_of_scores_is_free(table: ImpostorTable, far: float, scale: float, offset: float) -> None:
+    """A network whose scores are stretched and moved has its thresholds stretched and moved."""
+    moved = ImpostorTable(table.far, tuple(scale * score + offset for score in table.score))
+    assert moved.score_at(far) == pytest.approx(scale * table.score_at(far) + offset, rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from worker.evaluation.operating import FARS, operating_point, table_of
+from worker.evaluation.operating import ENDS_AT, FARS, operating_point, table_of
 from worker.evaluation.results import Results
 from worker.evaluation.store import Scored
 
@@ -34,10 +34,28 @@ def test_wanted_rates_are_met_at_every_size() -> None:
     found = operating_point(results(), 50)
     rows = {(row["wanted_fpir"], row["gallery"]): row for row in found["measured"]}
     assert (0.01, 30) in rows and (0.01, 100) not in rows, "100 of 120 would leave no strangers"
-    for row in [*found["measured"], *found["extrapolated_from_galleries_of_10"]]:
+    for row in [*found["measured"], *found["extrapolated"]]:
         assert row["ci95"][0] <= row["fpir"] <= row["ci95"][1]
         assert row["fpir"] == pytest.approx(row["wanted_fpir"], rel=0.7)
     assert rows[0.01, 10]["fpir"] == pytest.approx(0.01, rel=0.15)
+    assert [row["table_ends_at"] for row in found["extrapolated"]] == [*ENDS_AT] * 2
+
+
+def test_where_a_table_ends_decides_the_threshold() -> None:
+    """Scores that fall off faster above 1: tables that end before it ask for more, and miss more people."""
+    made = results()
+    for one in made.scored.values():
+        for ever in one.extra.values():
+            np.copyto(ever, np.where(ever > 6, 6 + (ever - 6) / 4, ever))
+    rows = {
+        row["table_ends_at"]: row for row in operating_point(made, 5)["extrapolated"] if row["wanted_fpir"] == 0.001
+    }
+    assert rows[3e-3]["fnir"] > rows[3e-4]["fnir"] and rows[3e-3]["fpir"] <= rows[3e-4]["fpir"]
+
+
+def test_small_folds_have_nothing_to_cut() -> None:
+    """Too few comparisons for a table that goes beyond where it would be cut off."""
+    assert operating_point(results(people=6), 5)["extrapolated"] == []
 
 
 def test_what_to_expect_says_where_it_was_not_tested() -> None:

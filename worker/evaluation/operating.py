@@ -15,11 +15,12 @@ from worker.evaluation.galleries import own_missed, strangers_named
 from worker.evaluation.networks import MAIN
 from worker.evaluation.results import Results
 from worker.evaluation.scoring import EVER_SETS
+from worker.evaluation.tails import comparisons, measured_tails
 
 FPIRS = (1e-2, 1e-3)
 SIZES: tuple[int | None, ...] = (10, 30, 100, None)  # None: everybody else of the fold
 EXPECTED_SIZES = (10, 100, 1_000, 10_000, 100_000)
-CUT_AT = 10  # people: the table for the test of extrapolation ends at what so small a gallery needs
+ENDS_AT = (3e-3, 1e-3, 3e-4)  # FAR: where tables end for the test of extrapolation
 FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # as in the table that ships
 
 
@@ -33,21 +34,22 @@ def operating_point(results: Results, bootstraps: int) -> dict[str, Any]:
     }
     draws = _draws(folds, bootstraps)
     measured = [_measured(folds, tables, draws, fpir, size) for fpir in FPIRS for size in SIZES]
-    cut = {fpir: {key: _cut(table, 1 - (1 - fpir) ** (1 / CUT_AT)) for key, table in tables.items()} for fpir in FPIRS}
+    ends = [end for end in ENDS_AT if all(end > table.far[-1] for table in tables.values())]
     return {
         "aggregator": MAIN,
         "rule": "ever confirmed (three frames in a row) during a track of 32 frames; 1 - (1 - FAR)^N = FPIR",
         "sets": list(EVER_SETS),
         "table_from": "the other folds' people, all random pairs",
         "measured": [row for row in measured if row],
-        "extrapolated_from_galleries_of_10": [_measured(folds, cut[fpir], draws, fpir, None) for fpir in FPIRS],
+        "extrapolated": [_extrapolated(folds, tables, draws, fpir, end) for fpir in FPIRS for end in ends],
+        "measured_tails": [measured_tails(folds, fpir) for fpir in FPIRS],
         "expected": [_expected(folds, tables, fpir, size) for fpir in FPIRS for size in EXPECTED_SIZES],
     }
 
 
 def table_of(evers: list[NDArray]) -> ImpostorTable:
     """Of the comparisons [R, n, n] of several folds, each person's with all others; fewer points for few."""
-    others = np.concatenate([ever[:, ~np.eye(ever.shape[1], dtype=bool)].ravel() for ever in evers])
+    others = comparisons(evers)
     fars = [far for far in FARS if far * len(others) >= 1] or list(FARS[:2])
     scores = np.quantile(others, [1 - far for far in fars])
     return ImpostorTable(tuple(fars), tuple(float(score) for score in np.maximum.accumulate(scores + _apart(scores))))
@@ -61,6 +63,18 @@ def _apart(scores: NDArray) -> NDArray:
 def _ever(results: Results, seed: int, fold: int) -> NDArray:
     extra = results.scored[MAIN, seed, fold].extra
     return np.concatenate([extra[f"ever-{kind}"] for kind in EVER_SETS]).astype(float)
+
+
+def _extrapolated(
+    folds: dict[tuple[int, int], NDArray],
+    tables: dict[tuple[int, int], ImpostorTable],
+    draws: dict[int, list[NDArray]],
+    fpir: float,
+    end: float,
+) -> dict[str, Any]:
+    """As ``_measured`` against everybody else of the fold, from tables that end at the FAR of ``end``."""
+    ended = {key: _cut(table, end) for key, table in tables.items()}
+    return {"table_ends_at": end, **_measured(folds, ended, draws, fpir, None)}
 
 
 def _cut(table: ImpostorTable, far: float) -> ImpostorTable:

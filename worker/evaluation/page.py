@@ -7,7 +7,8 @@ from string import Template
 from typing import Any
 
 from worker.evaluation.curves import FRAMES, Scale, Series, bars, lines
-from worker.evaluation.sections import closed_set, example_tracks, fixed_thresholds
+from worker.evaluation.sections import closed_set, example_tracks
+from worker.evaluation.sections_fixed import fixed_thresholds
 from worker.evaluation.sections_memory import jumps_section, order_section
 from worker.evaluation.sections_operating import operating_section
 from worker.evaluation.tables import html_table, intervals_table, misses_table, number, open_set_table

@@ -1,39 +1,10 @@
-"""Sections of the page about one threshold for all lengths, about single tracks, and about the classifier."""
+"""Sections of the page about single tracks, and about the classifier."""
 
 from html import escape
 from typing import Any
 
-from worker.evaluation.curves import FRAMES, Scale, Series, bars, lines
+from worker.evaluation.curves import bars
 from worker.evaluation.tables import number
-
-_SYSTEMS = ("norm8", "centred_norm8", "memoryless", "lstm")
-
-
-def fixed_thresholds(found: dict[str, Any]) -> str:
-    """False accepts at one threshold, by length."""
-    parts = []
-    for kind in ("clean", "A", "B"):
-        rows = [r for r in found["far_at_fixed_threshold"] if r["set"] == kind and r["photos"] == 1]
-        rows = [r for r in rows if r["condition"] in ("mixed", "clean")]
-        names = [name for name in _SYSTEMS if any(row["aggregator"] == name for row in rows)]
-        series = []
-        for name in names:
-            mine = [row for row in rows if row["aggregator"] == name]
-            series.append(Series(name, [r["T"] for r in mine], [max(r["far"], 1e-5) for r in mine], dots=True))
-        if not series:
-            continue
-        wanted = rows[0]["wanted"]
-        series.append(Series("wanted", [1, 32], [wanted, wanted]))
-        chart = lines(series, FRAMES, Scale(1e-5, 1e-1, True), ("frames", "FAR"), f"FAR by length, set {kind}")
-        parts.append(f"<h3>Set {kind}</h3>{chart}")
-    words = (
-        "The threshold gives a FAR of 1e-3 over sets A and B at T = 4, 8, 16 on the other folds' people. A score that "
-        "is kind to short or poor tracks shows here."
-    )
-    return (
-        f'<section aria-labelledby="fixed"><h2 id="fixed">One threshold, every length</h2><p class="quiet">{words}</p>'
-        f"{''.join(parts)}</section>"
-    )
 
 
 def example_tracks(found: dict[str, Any]) -> str:

@@ -8,19 +8,35 @@ from worker.evaluation.tables import html_table
 _Table = tuple[list[str], list[list[str]]]
 
 
-def operating_tables(told: dict[str, Any]) -> tuple[_Table, _Table, _Table]:
-    """What was measured, what a table that was cut off gives, and what to expect: header and lines of each."""
-    head = ["wanted FPIR", "gallery", "FPIR", "FNIR"]
+CUT = "From tables that end early, against all others of the fold"
+TAILS = "The same with the tail measured, not extrapolated"
+
+
+def operating_tables(told: dict[str, Any]) -> dict[str, _Table]:
+    """Header and lines by title: what was measured, what tables cut off give, what is not theirs, what to expect."""
     expected = [
         [f"{r['wanted_fpir']:g}", f"{r['gallery']:,}", f"{r['threshold']:.4f}", f"{r['fnir']:.3f}",
          "extrapolated" if r["extrapolated"] else ""]
         for r in told["expected"]
     ]  # fmt: skip
-    return (
-        (head, [_line(row) for row in told["measured"]]),
-        (head, [_line(row) for row in told["extrapolated_from_galleries_of_10"]]),
-        (["wanted FPIR", "gallery", "threshold", "FNIR", ""], expected),
-    )
+    tails = [
+        [f"{r['wanted_fpir']:g}", f"{r['own']:.5f}", f"{r['others']:.5f}",
+         "{:.5f}, {:.5f}".format(*r["others_by_fold"])]
+        for r in told["measured_tails"]
+    ]  # fmt: skip
+    rates = ["FPIR", "FNIR"]
+    return {
+        "Measured": (["wanted FPIR", "gallery", *rates], [_line(row, str(row["gallery"])) for row in told["measured"]]),
+        CUT: (
+            ["wanted FPIR", "table ends at FAR", *rates],
+            [_line(row, f"{row['table_ends_at']:g}") for row in told["extrapolated"]],
+        ),
+        TAILS: (
+            ["wanted FPIR", "on the people tested", "on the other folds' people", "least and most of a fold"],
+            tails,
+        ),
+        "What to expect": (["wanted FPIR", "gallery", "threshold", "FNIR", ""], expected),
+    }
 
 
 def operating_section(found: dict[str, Any]) -> str:
@@ -32,19 +48,16 @@ def operating_section(found: dict[str, Any]) -> str:
         f"The {told['aggregator']}. {told['rule']}. Table of impostors: {told['table_from']}; serving's is of "
         "look-alikes, which is stricter. Rates: mean over all galleries of that size; 95 % interval over people."
     )
-    measured, cut, expected = operating_tables(told)
+    tables = "".join(
+        f"<h3>{escape(title)}</h3>{html_table(table)}" for title, table in operating_tables(told).items() if table[1]
+    )
     return (
         '<section aria-labelledby="operating"><h2 id="operating">Operating point</h2>'
-        f'<p class="quiet">{escape(words)}</p>'
-        f"{html_table(measured)}"
-        "<h3>From a table that ends where galleries of 10 need it</h3>"
-        f"{html_table(cut)}"
-        "<h3>What to expect</h3>"
-        f"{html_table(expected)}</section>"
+        f'<p class="quiet">{escape(words)}</p>{tables}</section>'
     )
 
 
-def _line(row: dict[str, Any]) -> list[str]:
+def _line(row: dict[str, Any], place: str) -> list[str]:
     low, high = row["ci95"]
     told = f"{row['fpir']:.5f} [{low:.5f}, {high:.5f}]"
-    return [f"{row['wanted_fpir']:g}", str(row["gallery"]), told, f"{row['fnir']:.3f}"]
+    return [f"{row['wanted_fpir']:g}", place, told, f"{row['fnir']:.3f}"]

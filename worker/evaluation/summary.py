@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from worker.evaluation.sections_fixed import HELD_WORDS, away_lines, held_table
 from worker.evaluation.sections_memory import jumps_table, share_of_gain
 from worker.evaluation.sections_operating import operating_tables
 from worker.evaluation.tables import intervals_table, markdown_table, misses_table, number, open_set_table
@@ -63,6 +64,7 @@ that training uses.
         _jumps(found),
         _order(found),
         _thresholds(found),
+        _held(found),
         _operating(found),
         _probability(found),
         _times(found),
@@ -155,6 +157,11 @@ def _thresholds(found: Found) -> str:
     return words + _markdown((["", "", "set", *(f"T={t}" for t in (1, 4, 8, 16, 32))], lines))
 
 
+def _held(found: Found) -> str:
+    away = "\n".join(f"- {line}" for line in away_lines(found, MAIN))
+    return f"### Where it holds\n\n{HELD_WORDS}\n\n{_markdown(held_table(found))}" + (f"\n{away}\n" if away else "")
+
+
 def _rate(row: Found | None, what: str, digits: int) -> str:
     if row is None:
         return "–"
@@ -166,16 +173,10 @@ def _operating(found: Found) -> str:
     told = found["operating_point"]
     if not told:
         return ""
-
-    measured, cut, expected = operating_tables(told)
+    tables = "\n".join(f"{title}:\n\n{_markdown(table)}" for title, table in operating_tables(told).items() if table[1])
     return (
         f"## Operating point\n\nThe threshold from a wanted rate and the gallery's size: {told['rule']}. Table of "
-        f"impostors: {told['table_from']}; serving's is of look-alikes, which is stricter.\n\n"
-        + _markdown(measured)
-        + "\nFrom a table that ends where galleries of 10 need it:\n\n"
-        + _markdown(cut)
-        + "\nWhat to expect:\n\n"
-        + _markdown(expected)
+        f"impostors: {told['table_from']}; serving's is of look-alikes, which is stricter.\n\n{tables}"
     )
 
 
