@@ -20,6 +20,7 @@ from worker.training.clips import Clip, clips_of, files_of, read_clip
 from worker.training.crops import largest_central_face as largest_central_face  # offered from here, too
 from worker.training.crops import read_image
 from worker.training.degrade import apply, draw, drift
+from worker.training.suspects import suspects
 from worker.types import EMBEDDING_SIZE, Float32, Image
 
 NUM_SINGLE = 4
@@ -29,7 +30,6 @@ VARIANTS = 1 + NUM_SINGLE + NUM_BURSTS * BURST_LENGTH
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _RECIPE = "1"  # part of the cache's key: raise it when what is below, or degrade.py, changes
 _CLIP_RECIPE = "clips 1"  # likewise, with clips.py, of people who have clips
-_SUSPECT = 0.2  # mean cosine to the person's other images: of LFW's, one in a thousand is less alike
 _NO_FRAMES: Float32 = np.zeros((0, EMBEDDING_SIZE), np.float32)
 
 
@@ -109,7 +109,7 @@ def embed_folder(
         )
         if not len(part.severity):
             notes.append(f"{person}: no image or clip shows a face, left out")
-        for note in notes + _suspects(part):
+        for note in notes + suspects(person.name, part.embeddings[::VARIANTS]):
             report(done, len(people), note)
         parts.append(part)
         report(done + 1, len(people), "")
@@ -210,21 +210,6 @@ def _embed_person(
         arrays["clip_length"] = np.array([len(clip.embeddings) for clip in shown])
     save_whole(stored, arrays)
     return notes
-
-
-def _suspects(person: _Person) -> list[str]:
-    """A line for each image that hardly looks like the rest: two people may be in one folder."""
-    clean = person.embeddings[::VARIANTS]
-    if len(clean) < 2:
-        return []
-    units = clean / np.linalg.norm(clean, axis=1, keepdims=True)
-    likeness = ((units @ units.T).sum(1) - 1) / (len(units) - 1)
-    return [
-        f"{person.name}, usable image {number + 1} of {len(clean)}: likeness to the others {value:.2f}, "
-        "is it somebody else's? It is used as it is"
-        for number, value in enumerate(likeness)
-        if value < _SUSPECT
-    ]
 
 
 def _variants(crop: Image, seed: int) -> Iterator[tuple[Image, float]]:
