@@ -36,4 +36,4 @@ def write_cached(faces: EmbeddedFaces, data: Path, cache: Path) -> None:
             file.write_bytes(f"{name} {file.name}".encode())
         rows = np.concatenate([faces.rows(image) for image in images])
         stored = {"embeddings": faces.embeddings[rows], "severity": faces.severity[rows]}
-        np.savez(cache / f"{_key(name, files, [], digest)}.npz", **stored)
+        np.savez(cache / f"{_key(name, files, [], digest, 5)}.npz", **stored)

@@ -107,6 +107,19 @@ def test_what_is_kept_is_not_made_again(people: Path, tmp_path: Path, detector: 
     np.testing.assert_array_equal(mirrored.embeddings[1], first.embeddings[1])
 
 
+def test_bad_files_and_a_damaged_cache(people: Path, tmp_path: Path, detector: Engine, embedder: Engine) -> None:
+    """Links to nothing and folders are passed over as in the other embeddings, and a damaged file is made anew."""
+    for number in range(5):
+        (people / "ann" / f"a{number}.png").symlink_to("gone")
+    (people / "bob" / "d.png").mkdir()
+    _, first = both(people, tmp_path / "cache", detector, embedder)
+    assert len(first.yaw) == 2
+    for file in (tmp_path / "cache").glob("*.conditions.npz"):
+        file.write_bytes(file.read_bytes()[:-40])
+    _, again = both(people, tmp_path / "cache", detector, embedder)
+    np.testing.assert_array_equal(again.embeddings, first.embeddings)
+
+
 def test_a_cache_that_does_not_fit(people: Path, tmp_path: Path, detector: Engine, embedder: Engine) -> None:
     """Another number of images than was embedded: the file to delete is named."""
     faces, _ = both(people, tmp_path / "cache", detector, embedder)

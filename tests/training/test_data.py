@@ -1,5 +1,7 @@
 """Folders of people, embedded by the real models: images, clips, what is passed over, what is computed once."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +60,18 @@ def write(folder: Path, name: str, image: Image) -> None:
 def frame(image: Image, number: int) -> Image:
     """The image a few pixels on: a frame of a clip."""
     return np.roll(image, (number, 2 * number), (0, 1))
+
+
+def png_header(size: int) -> bytes:
+    """A PNG that promises so many pixels a side, and has none."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def video(path: Path, image: Image, frames: int, fps: float = 10) -> None:
@@ -135,6 +149,51 @@ def test_an_image_of_somebody_else_is_reported(tmp_path: Path, embedded: Embed) 
         assert len(faces.person) == 4
         assert len(told) == 1
         assert told[0].startswith("collins, usable image 3 of 4")
+
+
+@pytest.mark.parametrize("clips", [True, False])
+def test_what_is_no_file_is_passed_over(tmp_path: Path, embedded: Embed, clips: bool) -> None:
+    """A link to nothing, a folder with a photo's name, an image larger than OpenCV takes; a clip named like a photo."""
+    collins = tmp_path / "people" / "collins"
+    write(collins, "photo.jpg", portrait())
+    (collins / "link.jpg").symlink_to(tmp_path / "gone.jpg")
+    (collins / "folder.jpg").mkdir()
+    (collins / "huge.png").write_bytes(png_header(100_000))
+    for number in range(3):
+        write(collins / "walk.jpg", f"{number}.jpg", frame(portrait(), number))
+    (collins / "link.mp4").symlink_to("gone.mp4")
+    (collins / "walk.jpg" / "link.jpg").symlink_to("gone.jpg")
+    faces, told = embedded(clips=clips)
+    assert faces.person.tolist() == ([0, 0] if clips else [0])
+    bad = ["folder.jpg", "huge.png", "link.jpg", *([] if clips else ["walk.jpg"])]
+    assert [line for line in told if "not an image" in line] == [
+        f"{collins / name}: not an image, passed over" for name in bad
+    ]
+    assert sum("link.mp4" in line for line in told) == clips
+    again, told = embedded(clips=clips, detector=None)
+    assert told == [] and np.array_equal(again.embeddings, faces.embeddings)
+    write(tmp_path, "gone.jpg", portrait())
+    assert len(embedded(clips=clips)[0].person) == len(faces.person) + 1, "what can be read now is read"
+
+
+def test_bad_photos_take_no_good_ones_place(tmp_path: Path, embedded: Embed) -> None:
+    """The first two that can be used are used, wherever they come; who has none but bad ones is told."""
+    collins = tmp_path / "people" / "collins"
+    for number in range(3):
+        write(collins, f"0{number}.jpg", faceless())
+    write(tmp_path / "people" / "nobody", "0.jpg", faceless())
+    for number in range(4):
+        write(collins, f"1{number}.jpg", frame(portrait(), number))
+    faces, told = embedded(max_images=2)
+    assert faces.names == ("collins",) and faces.person.tolist() == [0, 0]
+    assert [line for line in told if "collins" in line] == [
+        f"{collins / f'0{number}.jpg'}: no face, passed over" for number in range(3)
+    ]
+    assert np.array_equal(embedded(max_images=2, detector=None)[0].embeddings, faces.embeddings)
+    assert embedded(max_images=3)[0].person.tolist() == [0, 0, 0], "found by how many are wanted, too"
+    for number in range(3):
+        (collins / f"0{number}.jpg").unlink()
+    np.testing.assert_allclose(embedded(max_images=2)[0].embeddings, faces.embeddings, atol=1e-3)
 
 
 def test_everything_is_computed_once(tmp_path: Path, embedded: Embed, detector: Engine, embedder: Engine) -> None:

@@ -64,7 +64,18 @@ def test_a_resumed_run_ends_in_the_same_network_to_the_bit(tmp_path: Path) -> No
     stories = [json.loads((tmp_path / name / STORY).read_text()) for name in ("whole", "parts")]
     assert stories[0] == stories[1]
     assert stories[0]["finished"]
-    assert checkpoints(tmp_path / "parts").unfinished() == 0
+
+
+def test_a_run_is_unfinished_until_it_gave_a_recognizer(tmp_path: Path) -> None:
+    """Killed after its last step and before the export it still is; an earlier run's recognizer isn't its own."""
+    kept = checkpoints(tmp_path)
+    assert kept.unfinished() == 0
+    train(FACES, TRAIN, TINY, checkpoints=kept)
+    assert kept.unfinished() == TINY.steps
+    manifest = {"recipe": asdict(TINY), "data": DATA}
+    for other, step in (({"recipe": {}}, TINY.steps), ({"data": {}}, TINY.steps), ({}, 0)):
+        (tmp_path / "recognizer.json").write_text(json.dumps(manifest | other))
+        assert kept.unfinished() == step
 
 
 def test_checkpoints_and_looks_change_nothing(tmp_path: Path) -> None:

@@ -123,18 +123,6 @@ def test_jumps_come_at_every_place_and_length(people: People) -> None:
     assert 0.3 - 0.02 < lasts.mean() < 0.4
 
 
-def test_a_horizon_keeps_jumps_early(people: People) -> None:
-    """With a horizon of 16 in tracks of 48, blocks lie in the first 16 frames, but for lasting ones' ends."""
-    rng = np.random.default_rng(2)
-    tracks = compose(people, np.arange(len(people)), None, 48, rng)
-    _, mask = jump(tracks, people, np.roll(np.arange(len(people)), 1), 1.0, rng, lasting=0.0, horizon=16)
-    assert mask.any(1).all()
-    assert not mask[:, 16:].any()
-    _, lasting = jump(tracks, people, np.roll(np.arange(len(people)), 1), 1.0, rng, lasting=1.0, horizon=16)
-    assert lasting[:, -1].all()
-    assert (lasting.argmax(1) < 16).all()
-
-
 def test_clips_are_shown_as_they_were_taken() -> None:
     """Half of the runs of a clip's image are its frames, each after the one before it; never where it enrolled."""
     frames = 20

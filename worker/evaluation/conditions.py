@@ -1,23 +1,21 @@
 """Test images under one kind of condition at a time, and how far their faces are turned. Embedded once and kept."""
 
-import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines.engine import Engine
 from worker.errors import InvalidSettings
 from worker.evaluation.single import KINDS, draw_one
-from worker.sources import IMAGE_SUFFIXES
 from worker.stages.align import align
 from worker.stages.embed import embed
-from worker.training.crops import central_face
-from worker.training.data import EmbeddedFaces
+from worker.training.cached import DAMAGED, cache_key, save_whole
+from worker.training.crops import central_face, read_image
+from worker.training.data import EmbeddedFaces, photos_of
 from worker.training.degrade import apply
 from worker.types import Float32, Image
 
@@ -64,23 +62,35 @@ def conditioned(
     cache.mkdir(parents=True, exist_ok=True)
     parts = []
     for number, name in enumerate(faces.names):
-        files = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:max_images]
-        stored = cache / f"{_key(name, files, embedder_digest)}.conditions.npz"
-        if not stored.exists():
-            _embed_person(files, stored, detector, embedder)
-        with np.load(stored) as saved:
-            parts.append((saved["embeddings"], saved["yaw"]))
-        if len(parts[-1][1]) != int((faces.person == number).sum()):
+        wanted = int((faces.person == number).sum())
+        for files in photos_of(folder / name, max_images):
+            stored = cache / f"{_key(name, files, embedder_digest, max_images)}.conditions.npz"
+            part = _read(stored) or _embed_person(files, stored, detector, embedder, max_images)
+            if len(part.yaw) == wanted:
+                break
+        else:
             raise InvalidSettings(f"{stored} doesn't fit the cached embeddings of {name}: delete it and run again")
+        parts.append(part)
         report(number + 1, len(faces.names), "")
-    return Conditioned(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+    return Conditioned(
+        np.concatenate([part.embeddings for part in parts]), np.concatenate([part.yaw for part in parts])
+    )
 
 
-def _embed_person(files: list[Path], stored: Path, detector: Engine, embedder: Engine) -> None:
+def _read(stored: Path) -> Conditioned | None:
+    """As cached; None where there is no such file, or a damaged one."""
+    try:
+        with stored.open("rb") as file, np.load(file) as saved:
+            return Conditioned(saved["embeddings"], saved["yaw"])
+    except DAMAGED:
+        return None
+
+
+def _embed_person(files: list[Path], stored: Path, detector: Engine, embedder: Engine, max_images: int) -> Conditioned:
     crops: list[Image] = []
     yaw: list[float] = []
     for file in files:
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        image = read_image(file) if len(yaw) < max_images else None
         found = None if image is None else central_face(image, detector)
         if image is None or found is None:
             continue
@@ -89,15 +99,12 @@ def _embed_person(files: list[Path], stored: Path, detector: Engine, embedder: E
         rng = np.random.default_rng(zlib.crc32(file.name.encode()))
         crops += [apply(crop, draw_one(kind, rng), rng) for kind in KINDS for _ in range(DRAWS)]
     embeddings = embed(np.array(crops, np.uint8).reshape(-1, 112, 112, 3), embedder, max_batch=12)
-    partial = stored.with_suffix(".part.npz")
     shape = (len(yaw), len(KINDS), DRAWS, embeddings.shape[1])
-    np.savez(partial, embeddings=embeddings.reshape(shape), yaw=np.array(yaw, np.float32))
-    partial.replace(stored)
+    made = Conditioned(embeddings.reshape(shape), np.array(yaw, np.float32))
+    save_whole(stored, {"embeddings": made.embeddings, "yaw": made.yaw})
+    return made
 
 
-def _key(person: str, files: list[Path], embedder_digest: str) -> str:
-    digest = hashlib.sha256(f"conditions {_RECIPE} {embedder_digest} {person}".encode())
-    for file in files:
-        digest.update(file.name.encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:32]
+def _key(person: str, files: list[Path], embedder_digest: str, max_images: int) -> str:
+    more = f" first {max_images} usable" if len(files) > max_images else ""
+    return cache_key(f"conditions {_RECIPE}", embedder_digest, person, files, more)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.evaluation.cells import Cell
 from worker.evaluation.records import Record
+from worker.training.cached import DAMAGED, save_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Scored:
 
 
 def save(path: Path, digest: str, scored: dict[str, Scored]) -> None:
-    """Write at once or not at all."""
+    """Write at once or not at all, whoever else writes it at the same time."""
     arrays: dict[str, NDArray] = {"digest": np.array(digest)}
     for system, one in scored.items():
         for cell, record in one.records.items():
@@ -55,9 +55,7 @@ def save(path: Path, digest: str, scored: dict[str, Scored]) -> None:
             arrays |= {f"{place}|{name}": getattr(timing, name) for name in Timing.__slots__}
         arrays |= {f"{system}|extra|{name}": array for name, array in one.extra.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name.removesuffix(".npz") + ".part.npz")
-    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the flag for one of them
-    partial.replace(path)
+    save_whole(path, arrays, compressed=True)
 
 
 def load(path: Path, digest: str) -> dict[str, Scored] | None:
@@ -67,7 +65,7 @@ def load(path: Path, digest: str) -> dict[str, Scored] | None:
             if str(saved["digest"]) != digest:
                 return None
             arrays = {name: saved[name] for name in saved.files if name != "digest"}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except DAMAGED:
         return None
     return _unpacked(arrays)
 

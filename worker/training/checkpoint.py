@@ -162,15 +162,20 @@ class Checkpoints:
         run.restore(state)
 
     def unfinished(self) -> int:
-        """The step at which an unfinished run stands here; 0 where there is none."""
-        path = self.folder / STORY
-        if not path.exists():
-            return 0
+        """The step at which a run stands here that has given no recognizer; 0 where there is none."""
         try:
-            story = json.loads(path.read_text())
-            return 0 if story["finished"] else int(story["step"])
-        except (ValueError, KeyError, TypeError):
+            story = json.loads((self.folder / STORY).read_text())
+            return 0 if story["finished"] and self._exported(story) else int(story["step"])
+        except (OSError, ValueError, KeyError, TypeError):
             return 0
+
+    def _exported(self, story: dict[str, Any]) -> bool:
+        """Whether the recognizer in the folder is of this recipe and data: an earlier run's may still be there."""
+        path = self.folder / "recognizer.json"
+        if not path.exists():
+            return False
+        manifest = json.loads(path.read_text())
+        return all(manifest[part] == story[part] for part in ("recipe", "data"))
 
     def _compare(self, story: dict[str, Any], run: Run[Any]) -> None:
         data, mine = story["data"], self.data

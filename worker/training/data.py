@@ -5,22 +5,22 @@ conditions that drift. A clip's frames are embedded as they are, and its best fr
 Sequences are drawn as row numbers, so that a training step costs no pixel work.
 """
 
-import hashlib
-import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from worker.engines.engine import Engine
 from worker.errors import FacelineError
 from worker.stages.embed import embed
+from worker.training.cached import DAMAGED, cache_key, save_whole
 from worker.training.clips import Clip, clips_of, files_of, read_clip
 from worker.training.crops import largest_central_face as largest_central_face  # offered from here, too
+from worker.training.crops import read_image
 from worker.training.degrade import apply, draw, drift
+from worker.training.suspects import suspects
 from worker.types import EMBEDDING_SIZE, Float32, Image
 
 NUM_SINGLE = 4
@@ -30,7 +30,6 @@ VARIANTS = 1 + NUM_SINGLE + NUM_BURSTS * BURST_LENGTH
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _RECIPE = "1"  # part of the cache's key: raise it when what is below, or degrade.py, changes
 _CLIP_RECIPE = "clips 1"  # likewise, with clips.py, of people who have clips
-_SUSPECT = 0.2  # mean cosine to the person's other images: of LFW's, one in a thousand is less alike
 _NO_FRAMES: Float32 = np.zeros((0, EMBEDDING_SIZE), np.float32)
 
 
@@ -75,6 +74,11 @@ class _Person:
     clip_image: np.ndarray
     clip_length: np.ndarray
 
+    @property
+    def photos(self) -> int:
+        """Images that are no clip's."""
+        return len(self.severity) // VARIANTS - len(self.clip_image)
+
 
 def embed_folder(
     folder: Path,
@@ -88,10 +92,10 @@ def embed_folder(
     clips: bool = False,
     report: Callable[[int, int, str], None] = lambda done, total, line: None,
 ) -> EmbeddedFaces:
-    """Embed ``folder/PERSON/*.jpg`` (first ``max_images`` each), one cache file a person under ``cache``.
+    """Embed ``folder/PERSON/*.jpg``, one cache file a person under ``cache``.
 
-    With ``clips`` also ``folder/PERSON/CLIP/*.jpg`` and ``folder/PERSON/clip.mp4``. ``only`` names the people to take;
-    default: all.
+    Of each the first ``max_images`` that can be used. With ``clips`` also ``folder/PERSON/CLIP/*.jpg`` and
+    ``folder/PERSON/clip.mp4``. ``only`` names the people to take; default: all.
 
     An interrupted run goes on where it stopped. Images that can't be read or show no face are passed over
     and told to ``report(done, total, line)``, as are images that hardly look like the person's others.
@@ -100,22 +104,40 @@ def embed_folder(
     cache.mkdir(parents=True, exist_ok=True)
     parts: list[_Person] = []
     for done, person in enumerate(people):
-        files = sorted(path for path in person.iterdir() if path.suffix.lower() in _SUFFIXES)[:max_images]
-        films = clips_of(person) if clips else []
-        stored = cache / f"{_key(person.name, files, films, embedder_digest)}.npz"
-        part = _read(person.name, stored)
-        if part is None:
-            for note in _embed_person(files, films, stored, detector, embedder):
-                report(done, len(people), note)
-            part = _read(person.name, stored)
-            assert part is not None, "it was written a moment ago"
+        part, notes = _embedded(
+            person, clips_of(person) if clips else [], cache, detector, embedder, embedder_digest, max_images
+        )
         if not len(part.severity):
-            report(done, len(people), f"{person}: no image or clip shows a face, left out")
-        for note in _suspects(part):
+            notes.append(f"{person}: no image or clip shows a face, left out")
+        for note in notes + suspects(person.name, part.embeddings[::VARIANTS]):
             report(done, len(people), note)
         parts.append(part)
         report(done + 1, len(people), "")
     return _joined([part for part in parts if len(part.severity)], folder)
+
+
+def photos_of(person: Path, max_images: int, films: Collection[Path] = ()) -> list[list[Path]]:
+    """The first ``max_images`` files in name order, and then all, for those of whom some of the first can't be used."""
+    files = sorted(path for path in person.iterdir() if path.suffix.lower() in _SUFFIXES and path not in films)
+    return [files] if len(files) <= max_images else [files[:max_images], files]
+
+
+def _embedded(
+    person: Path, films: list[Path], cache: Path, detector: Engine, embedder: Engine, digest: str, max_images: int
+) -> tuple[_Person, list[str]]:
+    """From the cache, or made now, with what was passed over."""
+    part: _Person | None = None
+    notes: list[str] = []
+    for files in photos_of(person, max_images, films):
+        stored = cache / f"{_key(person.name, files, films, digest, max_images)}.npz"
+        part, notes = _read(person.name, stored), []
+        if part is None:
+            notes = _embed_person(files, films, stored, detector, embedder, max_images)
+            part = _read(person.name, stored)
+        if part is not None and part.photos == max_images:
+            break
+    assert part is not None, "what isn't there was written a moment ago"
+    return part, notes
 
 
 def _joined(people: list[_Person], folder: Path) -> EmbeddedFaces:
@@ -149,15 +171,19 @@ def _read(name: str, stored: Path) -> _Person | None:
                 saved.get("clip_image", _no_numbers()),
                 saved.get("clip_length", _no_numbers()),
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
 
 
-def _embed_person(files: list[Path], films: list[Path], stored: Path, detector: Engine, embedder: Engine) -> list[str]:
+def _embed_person(
+    files: list[Path], films: list[Path], stored: Path, detector: Engine, embedder: Engine, max_images: int
+) -> list[str]:
     notes: list[str] = []
     stills: list[tuple[str, Image]] = []
     for file in files:
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if len(stills) == max_images:
+            break
+        image = read_image(file)
         crop = None if image is None else largest_central_face(image, detector)
         if crop is None:
             notes.append(f"{file}: {'not an image' if image is None else 'no face'}, passed over")
@@ -182,25 +208,8 @@ def _embed_person(files: list[Path], films: list[Path], stored: Path, detector: 
         arrays["frames"] = np.concatenate([clip.embeddings for clip in shown])
         arrays["clip_image"] = np.array(clip_image)
         arrays["clip_length"] = np.array([len(clip.embeddings) for clip in shown])
-    partial = stored.with_suffix(".part.npz")
-    np.savez(partial, **arrays)
-    partial.replace(stored)
+    save_whole(stored, arrays)
     return notes
-
-
-def _suspects(person: _Person) -> list[str]:
-    """A line for each image that hardly looks like the rest: two people may be in one folder."""
-    clean = person.embeddings[::VARIANTS]
-    if len(clean) < 2:
-        return []
-    units = clean / np.linalg.norm(clean, axis=1, keepdims=True)
-    likeness = ((units @ units.T).sum(1) - 1) / (len(units) - 1)
-    return [
-        f"{person.name}, usable image {number + 1} of {len(clean)}: likeness to the others {value:.2f}, "
-        "is it somebody else's? It is used as it is"
-        for number, value in enumerate(likeness)
-        if value < _SUSPECT
-    ]
 
 
 def _variants(crop: Image, seed: int) -> Iterator[tuple[Image, float]]:
@@ -213,12 +222,9 @@ def _variants(crop: Image, seed: int) -> Iterator[tuple[Image, float]]:
         yield apply(crop, condition, rng), condition.severity
 
 
-def _key(person: str, files: list[Path], films: list[Path], embedder_digest: str) -> str:
-    digest = hashlib.sha256(f"{_RECIPE} {embedder_digest} {person}".encode())
-    if films:
-        digest.update(_CLIP_RECIPE.encode())
-    for file in [*files, *(file for film in films for file in files_of(film))]:
-        digest.update((file.name if file.parent.name == person else f"{file.parent.name}/{file.name}").encode())
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()[:32]
+def _key(person: str, files: list[Path], films: list[Path], embedder_digest: str, max_images: int) -> str:
+    shown = [*files, *(file for film in films for file in files_of(film))]
+    more = _CLIP_RECIPE if films else ""
+    if len(files) > max_images:
+        more += f" first {max_images} usable"
+    return cache_key(_RECIPE, embedder_digest, person, shown, more)

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from worker.errors import InvalidSettings
 
-DEVICES = ("auto", "cpu", "cuda")
-
 
 def choose_device(wanted: str) -> torch.device:
     """``auto`` takes a GPU where torch sees one. Raises ``InvalidSettings`` where ``cuda`` is wanted and not there."""

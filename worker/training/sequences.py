@@ -132,16 +132,15 @@ def jump(
     rng: np.random.Generator,
     *,
     lasting: float = 0.5,
-    horizon: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let a share of the tracks jump to another person; returns new rows and a mask [B, T] of the intruder's frames.
 
-    The block covers 15–40 % of the first T' frames (T' drawn from 5…``horizon``), never their first quarter; a
-    ``lasting`` jump goes on to the track's end.
+    The block covers 15–40 % of the first T' frames (T' drawn from 5…T), never their first quarter; a ``lasting``
+    jump goes on to the track's end.
     """
     batch, length = tracks.shape
     foreign = compose(people, intruders, None, length, rng, hard=0.3)
-    within = rng.integers(min(5, length), min(horizon or length, length) + 1, batch)
+    within = rng.integers(min(5, length), length + 1, batch)
     block = np.maximum(1, np.round(within * rng.uniform(0.15, 0.4, batch))).astype(int)
     earliest = np.ceil(within * 0.25).astype(int)
     start = earliest + rng.integers(0, np.maximum(1, within - block - earliest + 1))

@@ -1,7 +1,6 @@
 """Films as embeddings under every level, computed once and kept outside of the repository."""
 
 import hashlib
-import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from worker.evaluation.real.films import Film
 from worker.evaluation.real.follow import follow
 from worker.evaluation.real.ladder import AS_IS, DRAWS, LEVELS, SEVERITIES, harder
 from worker.stages.embed import embed
+from worker.training.cached import DAMAGED, content_digest, save_whole
 from worker.training.clips import files_of
 from worker.types import Float32
 
@@ -86,9 +86,7 @@ def _made(film: Film, stored: Path, detector: Engine, embedder: Engine) -> list[
         seed = zlib.crc32(f"{film.people[place]} {film.path.name}".encode())
         for level in LEVELS:
             arrays[f"{place}|{level}"] = np.array([embed(d, embedder) for d in harder(seen.crops_bgr, level, seed)])
-    partial = stored.with_suffix(".part.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]  # numpy's stub takes a flag for one of them
-    partial.replace(stored)
+    save_whole(stored, arrays)
     return _load(stored, film) or []
 
 
@@ -100,13 +98,12 @@ def _load(stored: Path, film: Film) -> list[Clip] | None:
             return [
                 Clip(film.people[n], film.source, {level: saved[f"{n}|{level}"] for level in LEVELS}) for n in places
             ]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
 
 
 def _key(film: Film, embedder_digest: str) -> str:
     digest = hashlib.sha256(f"{_RECIPE} {embedder_digest} {film.people} {film.path.name}".encode())
     for file in files_of(film.path):
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
+        digest.update(content_digest(file))
     return digest.hexdigest()[:32]
