@@ -113,7 +113,9 @@ def made_results(signal: Callable[[str, tuple[int, int], np.ndarray], np.ndarray
                     start = np.random.default_rng([fold, length]).integers(4, length - 3, 60)
                     extra |= {f"jump-{kind}-{length}-start": start, f"jump-{kind}-{length}-person": np.arange(60) % 20}
                     for what in ("clean", "jumped"):
-                        extra[f"jump-{kind}-{length}-{what}-alarm"] = signal(what, (60, length), start)
+                        told = signal(what, (60, length), start)
+                        for name in ("alarm", "doubt"):
+                            extra[f"jump-{kind}-{length}-{what}-{name}"] = told
             found["lstm", seed, fold] = Scored({}, {}, extra)
     return Results(found)
 

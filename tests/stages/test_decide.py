@@ -56,6 +56,7 @@ class Frame:
     seen: bool = True
     used: bool = True
     first_person: float = 1.0
+    alarm: float = 0.0
     weight: float = 1.0
     total_weight: float = 5.0
     face_pixels: float = 80.0
@@ -107,7 +108,8 @@ class Play:
             FaceQuality(frame.face_pixels, 0.9, 10.0, 100.0) if frame.used else None,
             (Evidence(self.number, now_us, 1.0, (10, 20, 90, 120)),),
             Recognition(
-                np.zeros(128, np.float32), frame.weight, frame.first_person, 1.0, 0.0, frame.total_weight
+                np.zeros(128, np.float32), frame.weight, frame.first_person, 1.0, 0.0, frame.total_weight,
+                frame.alarm,
             ) if frame.used else None,
             Match(candidates, THRESHOLD, TENTATIVE, frame.reason) if frame.used else None,
         )  # fmt: skip

@@ -58,7 +58,7 @@ def test_ragged_batches_are_exact(tmp_path: Path) -> None:
             outputs, _ = model(torch.from_numpy(track[None]))
         # Float32 in another order of operations over up to 30 steps.
         np.testing.assert_allclose(answer.template, outputs[-1].template[0].numpy(), atol=2e-5)
-        weight, first, scale, shift, _ = outputs[-1].summary[0].tolist()
+        weight, first, scale, shift, _, alarm = outputs[-1].summary[0].tolist()
         assert answer.weight == pytest.approx(weight * first, rel=1e-3, abs=1e-6)
         assert (answer.scale, answer.shift) == pytest.approx((scale, shift), abs=1e-4)
 
