@@ -93,11 +93,13 @@ def compose(
     hard: float = 0.75,
     bursts: float = 0.5,
     real: float = 0.5,
+    still: float = 0.25,
 ) -> np.ndarray:
     """Rows [B, length] of one track for each chosen person.
 
     ``hard`` is the share of tracks that prefer their worst variants, ``bursts`` the share of runs that are bursts,
-    ``real`` the share of runs of a clip's image that are the clip's own frames.
+    ``real`` the share of runs of a clip's image that are the clip's own frames, ``still`` the share of tracks that show
+    one image all along, as a camera sees somebody who hardly moves.
     """
     run, place = _runs(len(chosen), length, rng)
     num_runs = int(run.max(initial=0)) + 1
@@ -105,7 +107,8 @@ def compose(
     def by_run(values: np.ndarray) -> np.ndarray:
         return np.take_along_axis(values, run, axis=1)
 
-    images = by_run(_images(people, chosen, gallery, num_runs, rng))
+    drawn = _images(people, chosen, gallery, num_runs, rng)
+    images = by_run(np.where(rng.random((len(chosen), 1)) < still, drawn[:, :1], drawn))
     worst_first = rng.random((len(chosen), 1)) < hard
     is_burst = by_run(rng.random((len(chosen), num_runs)) < bursts)
     singles = _singles(people, images, worst_first, rng)
