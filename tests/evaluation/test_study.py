@@ -163,7 +163,7 @@ def test_the_page_needs_nothing_but_itself(finished: tuple[Study, dict]) -> None
     ):
         assert f'id="{part}"' in page
     assert page.count('role="img"') == page.count('role="img" aria-label="')
-    assert "nan" not in re.findall(r'[ML ]nan|"nan', page)
+    assert not re.findall(r'[ML ]nan|"nan', page)
     assert render(found) == page
 
 
