@@ -72,6 +72,7 @@ def test_an_interrupted_training_goes_on(
     told = capsys.readouterr().err
     assert "of development tracks of eight frames" in told
     assert "12/12" in told
+    assert "thresholds come from 22 comparisons of 11 people, down to FAR 0.03" in told
     out = tmp_path / "out"
     assert story(out)["finished"]
     assert load_recognizer(out).cell == "lstm"

@@ -117,6 +117,13 @@ def _calibrate_and_export(
 
     console.print("calibrating on the development people")
     measured = calibrate(model, data.faces, data.parts["development"])
+    table = measured["impostors"]
+    console.print(
+        f"thresholds come from {table['comparisons']} comparisons of {table['people']} people, down to FAR "
+        f"{table['far'][-1]:g}; what asks for less is extrapolated",
+        highlight=False,
+        soft_wrap=True,
+    )
     manifest = {
         "recipe": asdict(recipe),
         "data": data.description,
