@@ -68,7 +68,6 @@ def run(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace, data: TrainingData, recipe: "Recipe", console: Console) -> "Recognizer":
     from worker.training.checkpoint import Checkpoints
     from worker.training.development import Development, Judgement
-    from worker.training.provenance import write_split
     from worker.training.train import train
 
     development = Development(data.faces, data.parts["development"])
@@ -76,7 +75,6 @@ def _train(options: argparse.Namespace, data: TrainingData, recipe: "Recipe", co
         task = bar.add_task("training", total=recipe.steps, loss=0.0)
         checkpoints = Checkpoints(options.out, asdict(recipe), data.description, options.checkpoint_every, stop)
         _check(options, checkpoints)
-        write_split(options.out, data.faces, data.parts, options.split_seed)
 
         def report(step: int, loss: float) -> None:
             bar.update(task, completed=step, description=f"training, loss {loss:.3f}", loss=loss)
@@ -114,6 +112,7 @@ def _calibrate_and_export(
 ) -> None:
     from worker.training.calibrate import calibrate
     from worker.training.export import export
+    from worker.training.provenance import write_split
 
     console.print("calibrating on the development people")
     measured = calibrate(model, data.faces, data.parts["development"])
@@ -131,6 +130,7 @@ def _calibrate_and_export(
         "training_seconds": round(seconds, 1),
         **measured,
     }
+    write_split(options.out, data.faces, data.parts, options.split_seed)
     export(model, manifest, options.out)
     console.print(f"trained in {seconds:.0f} s; recognizer in {options.out}", markup=False)
     console.print(json.dumps(measured, indent=2), markup=False)
