@@ -100,7 +100,9 @@ def test_one_threshold_is_judged_at_every_length(finished: tuple[Study, dict]) -
     assert 1e-4 < np.mean(on) < 1e-2, "set on other people: of the same size, not the same"
     named = [r for r in found["fpir_at_fixed_threshold"] if r["aggregator"] == "norm8" and r["photos"] == 1]
     assert {r["T"] for r in named if r["set"] == "A"} == {1, 4, 8, 16, 32}
-    assert all(r["ci95"][0] <= r["fpir"] <= r["ci95"][1] for r in named)
+    sure = [r for r in named if r["ci95"] is not None]
+    assert len(sure) > len(named) / 2
+    assert all(r["ci95"][0] <= r["fpir"] <= r["ci95"][1] for r in sure)
     assert np.mean([r["fpir"] for r in named if r["set"] == "A"]) < 0.1
 
 
@@ -163,7 +165,7 @@ def test_the_page_needs_nothing_but_itself(finished: tuple[Study, dict]) -> None
     ):
         assert f'id="{part}"' in page
     assert page.count('role="img"') == page.count('role="img" aria-label="')
-    assert "nan" not in re.findall(r'[ML ]nan|"nan', page)
+    assert not re.findall(r'[ML ]nan|"nan', page)
     assert render(found) == page
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from worker.reporting.counted import goes_with, share_of_other_person
+from worker.engines.models import load_recognizer
+from worker.reporting.counted import HORIZON, faded, goes_with, share_of_other_person
 from worker.reporting.light import face_light
 from worker.reporting.story import TracePoint
 
@@ -37,6 +38,27 @@ def test_the_share_of_another_person() -> None:
     """Of all weight; none where nothing weighs anything."""
     assert share_of_other_person([frame(0, 3.0), frame(1, 1.0, other_person=True)]) == 0.25
     assert share_of_other_person([frame(0, 0.0, other_person=True)]) == share_of_other_person([]) == 0
+
+
+def test_frames_fade_as_they_do_in_serving() -> None:
+    """Beyond the network's horizon each new frame fades all before it; none is faded by the first 48."""
+    assert load_recognizer().horizon == HORIZON
+    weights: list[float] = []
+    for number in range(130):
+        if number >= HORIZON:
+            weights = [weight * HORIZON / (HORIZON + 1) for weight in weights]
+        weights.append(1.0 + number % 3)
+        frames = [frame(n, 1.0 + n % 3) for n in range(number + 1)]
+        assert faded(frames) == pytest.approx(weights)
+    assert faded([]) == []
+
+
+def test_shares_of_a_long_track_are_of_what_is_left() -> None:
+    """Of 148 frames the first 100 were another person's: they hold 37 % by then, not two thirds."""
+    frames = [frame(n, 1.0, other_person=n < 100) for n in range(148)]
+    last = (48 / 49) ** np.arange(148)[::-1].clip(max=100)
+    assert share_of_other_person(frames) == pytest.approx(last[:100].sum() / last.sum())
+    assert share_of_other_person(frames) == pytest.approx(0.37, abs=0.001)
 
 
 def test_the_light_on_a_face() -> None:

@@ -72,6 +72,7 @@ def test_an_interrupted_training_goes_on(
     told = capsys.readouterr().err
     assert "of development tracks of eight frames" in told
     assert "12/12" in told
+    assert "thresholds come from 22 comparisons of 11 people, down to FAR 0.03" in told
     out = tmp_path / "out"
     assert story(out)["finished"]
     assert load_recognizer(out).cell == "lstm"
@@ -79,6 +80,39 @@ def test_an_interrupted_training_goes_on(
     assert described["data"] == story(out)["data"]
     assert described["data"]["clips"] == 80
     assert set(parts_of(out / "split.json", FACES.names)) == set(FACES.names)
+
+
+def test_killed_before_the_export(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After its last step a run is not begun anew but refused; --resume exports it, and then a new one may begin."""
+
+    def killed(*arguments: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrating, "calibrate", killed)
+        with pytest.raises(MemoryError):
+            command("train", *QUICK)
+    assert story(tmp_path / "out")["finished"]
+    assert command("train", *QUICK) == 2
+    assert "interrupted after step 12: go on with --resume" in capsys.readouterr().err
+    assert command("train", *QUICK, "--resume") == 0
+    assert "of development tracks" not in capsys.readouterr().err, "nothing is trained"
+    load_recognizer(tmp_path / "out")
+    assert command("train", *QUICK) == 0
+    assert "of development tracks" in capsys.readouterr().err
+
+
+def test_who_is_in_which_part_belongs_to_the_recognizer(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another split that is refused leaves split.json as it was."""
+    assert command("train", *QUICK) == 0
+    before = (tmp_path / "out" / "split.json").read_bytes()
+    assert command("train", *QUICK, "--resume", "--split-seed", 7) == 2
+    assert "other people or images" in capsys.readouterr().err
+    assert (tmp_path / "out" / "split.json").read_bytes() == before
 
 
 def test_who_has_one_image_is_left_out_and_too_few_are_refused(

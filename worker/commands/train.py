@@ -69,7 +69,6 @@ def run(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace, data: TrainingData, recipe: "Recipe", console: Console) -> "Recognizer":
     from worker.training.checkpoint import Checkpoints
     from worker.training.development import Development, Judgement
-    from worker.training.provenance import write_split
     from worker.training.train import train
 
     development = Development(data.faces, data.parts["development"])
@@ -77,7 +76,6 @@ def _train(options: argparse.Namespace, data: TrainingData, recipe: "Recipe", co
         task = bar.add_task("training", total=recipe.steps, loss=0.0)
         checkpoints = Checkpoints(options.out, asdict(recipe), data.description, options.checkpoint_every, stop)
         _check(options, checkpoints)
-        write_split(options.out, data.faces, data.parts, options.split_seed)
 
         def report(step: int, loss: float) -> None:
             bar.update(task, completed=step, description=f"training, loss {loss:.3f}", loss=loss)
@@ -118,12 +116,20 @@ def _calibrate_and_export(
     from worker.training.calibrate import calibrate
     from worker.training.export import export
     from worker.training.jumps import FALSE_ALARMS, set_limit
+    from worker.training.provenance import write_split
     from worker.training.sequences import People
 
     console.print("calibrating on the development people")
     development = data.parts["development"]
     set_limit(model, torch.from_numpy(data.faces.embeddings), People.of(data.faces, development), options.seed)
     measured = calibrate(model, data.faces, development)
+    table = measured["impostors"]
+    console.print(
+        f"thresholds come from {table['comparisons']} comparisons of {table['people']} people, down to FAR "
+        f"{table['far'][-1]:g}; what asks for less is extrapolated",
+        highlight=False,
+        soft_wrap=True,
+    )
     manifest = {
         "recipe": asdict(recipe),
         "data": data.description,
@@ -132,6 +138,7 @@ def _calibrate_and_export(
         "false_alarms": FALSE_ALARMS,
         **measured,
     }
+    write_split(options.out, data.faces, data.parts, options.split_seed)
     export(model, manifest, options.out)
     console.print(f"trained in {seconds:.0f} s; recognizer in {options.out}", markup=False)
     console.print(json.dumps(measured, indent=2), markup=False)

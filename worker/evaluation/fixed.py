@@ -25,7 +25,7 @@ def far_by_length(results: Results, bootstraps: int) -> list[dict[str, Any]]:
         limits = {(seed, fold): _threshold(results, system, seed, fold) for seed in seeds for fold in results.folds}
         for cell in results.cells():
             parts = [(key[1], results.record(system, *key, cell), limit) for key, limit in limits.items()]
-            low, high = _interval(parts, bootstraps)
+            low, high = interval_of_far(parts, bootstraps)
             found.append(
                 {
                     "aggregator": system, "set": cell.set, "condition": cell.condition, "T": cell.length,
@@ -52,7 +52,7 @@ def _threshold(results: Results, system: str, seed: int, fold: int) -> float:
     return high
 
 
-def _interval(parts: list[tuple[int, Record, float]], bootstraps: int) -> tuple[float | None, float | None]:
+def interval_of_far(parts: list[tuple[int, Record, float]], bootstraps: int) -> tuple[float | None, float | None]:
     """By bootstrap over the people of every fold; None where so many were accepted that not all were kept by person.
 
     ``parts`` are (fold, scores, threshold); of one fold there is one for each seed.

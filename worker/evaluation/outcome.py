@@ -40,7 +40,7 @@ def outcome(
         "probability": probability(results),
         "time_to_identity": time_to_identity(results),
         "far_at_fixed_threshold": far_by_length(results, bootstraps),
-        "fpir_at_fixed_threshold": fpir_by_length(results),
+        "fpir_at_fixed_threshold": fpir_by_length(results, bootstraps),
         "operating_point": operating_point(results, bootstraps),
         "jumps": jumps_noticed(results),
         "shuffled": order_matters(results, bootstraps),

@@ -11,7 +11,7 @@ from worker.evaluation.sections import closed_set, example_tracks
 from worker.evaluation.sections_fixed import fixed_thresholds
 from worker.evaluation.sections_memory import jumps_section, order_section
 from worker.evaluation.sections_operating import operating_section
-from worker.evaluation.tables import html_table, intervals_table, misses_table, number, open_set_table
+from worker.evaluation.tables import ece_table, html_table, intervals_table, misses_table, number, open_set_table
 
 SHOWN = ("first", "best", "mean", "norm8", "centred_norm8", "memoryless", "lstm")
 _BARS_T = 8
@@ -92,7 +92,7 @@ def _reliability(found: dict[str, Any]) -> str:
     )
     return (
         '<section aria-labelledby="probability"><h2 id="probability">Is the probability right?</h2>'
-        f"<p>{escape(words)}</p>{chart}</section>"
+        f"<p>{escape(words)}</p>{chart}{html_table(ece_table(told))}</section>"
     )
 
 

@@ -1,36 +1,35 @@
 """Strangers named at one threshold: set on the other folds' people, held against this fold's, at every length.
 
-As ``fixed.py``, for the open set: half of the people enrolled, in eight ways, and judged once after T frames.
+As ``fixed.py``, for the open set: half of the people enrolled, in eight ways, and judged once after T frames. So few
+strangers are named that each is by one comparison, mostly: the rate varies with who comes and who is enrolled as the
+rate of false accepts does at that threshold, which is known by both.
 """
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.evaluation.cells import Cell
-from worker.evaluation.fixed import SET_ON
-from worker.evaluation.rates import rate
+from worker.evaluation.fixed import SET_ON, interval_of_far
 from worker.evaluation.results import Results
 
 WANTED = 1e-2
-_FOLD = 100_000  # keeps the people of two folds apart
 
 
-def fpir_by_length(results: Results) -> list[dict[str, Any]]:
+def fpir_by_length(results: Results, bootstraps: int) -> list[dict[str, Any]]:
     """A row for each system and set: FPIR with its interval, and FNIR, where FPIR was WANTED on the other folds."""
     found = []
     for system in results.systems:
         keys = [(seed, fold) for seed in results.seeds(system) for fold in results.folds]
         limits = {key: _threshold(results, system, *key) for key in keys}
         for cell in results.cells():
-            named, people, missed = _judged(results, system, cell, limits)
+            named, missed = _judged(results, system, cell, limits)
             found.append(
                 {
                     "aggregator": system, "set": cell.set, "condition": cell.condition, "T": cell.length,
                     "photos": cell.photos, "wanted": WANTED,
-                    "fpir": (told := rate(named, people)).value, "ci95": [told.low, told.high],
-                    "fnir": float(missed.mean()),
+                    "fpir": named, "ci95": _interval(results, system, cell, limits, named, bootstraps),
+                    "fnir": missed,
                 }
             )  # fmt: skip
     return found
@@ -45,14 +44,21 @@ def _threshold(results: Results, system: str, seed: int, fold: int) -> float:
     return float(np.quantile(np.concatenate(others), 1 - WANTED))
 
 
-def _judged(
-    results: Results, system: str, cell: Cell, limits: dict[tuple[int, int], float]
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Whether a stranger's track was named [U], whose it was [U], whether an enrolled person's was missed [V]."""
-    named, people, missed = [], [], []
-    for (seed, fold), limit in limits.items():
-        record = results.record(system, seed, fold, cell)
-        named.append(record.stranger > limit)
-        people.append(record.stranger_person.astype(int) + _FOLD * fold)
-        missed.append(record.enrolled <= limit)
-    return np.concatenate(named), np.concatenate(people), np.concatenate(missed)
+def _judged(results: Results, system: str, cell: Cell, limits: dict[tuple[int, int], float]) -> tuple[float, float]:
+    """The share of strangers' tracks that were named, and of enrolled people's that were missed."""
+    records = [(results.record(system, *key, cell), limit) for key, limit in limits.items()]
+    named = np.concatenate([record.stranger > limit for record, limit in records])
+    missed = np.concatenate([record.enrolled <= limit for record, limit in records])
+    return float(named.mean()), float(missed.mean())
+
+
+def _interval(
+    results: Results, system: str, cell: Cell, limits: dict[tuple[int, int], float], named: float, bootstraps: int
+) -> list[float] | None:
+    """None where so many comparisons are accepted that not all of them were kept by person."""
+    parts = [(key[1], results.record(system, *key, cell), limit) for key, limit in limits.items()]
+    low, high = interval_of_far(parts, bootstraps)
+    if low is None or high is None:
+        return None
+    far = float(np.mean([record.far_above(limit) for _, record, limit in parts]))
+    return [named * low / far, named * high / far] if far else [0.0, 0.0]

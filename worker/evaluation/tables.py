@@ -50,6 +50,15 @@ def terminal_table(title: str, table: _Lines) -> Table:
     return drawn
 
 
+def ece_table(told: dict[str, Any]) -> _Lines:
+    """The probability's expected calibration error by set and frames, of ``probability`` as in metrics.json."""
+    keys = [name.split("-") for name in told["ece_by_set"]]
+    sets, lengths = dict.fromkeys(kind for kind, _ in keys), dict.fromkeys(length for _, length in keys)
+    errors = told["ece_by_set"]
+    lines = [[kind, *(number(errors.get(f"{kind}-{length}"), 4) for length in lengths)] for kind in sets]
+    return ["set", *(f"T={length}" for length in lengths)], lines
+
+
 def html_table(table: _Lines) -> str:
     """Header and lines as HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in table[0])

@@ -12,6 +12,7 @@ from worker.reporting.explain import Explanation
 from worker.reporting.story import TracePoint, microseconds
 
 LIGHTEST_SHOWN = 3
+HORIZON = 48  # used frames after which older ones fade, in every network that 'faceline train' makes
 _FEW = 5  # frames: fewer have no order to speak of
 _APART = 0.75  # of the track's median, or beyond its inverse: worth a word
 _DETECTED_APART = 0.05
@@ -57,16 +58,31 @@ def earlier(found: Explanation) -> list[CountedFrame]:
 def lightest(found: Explanation) -> list[CountedFrame]:
     """Of the frames that were read up to the event, those that counted least and aren't its evidence."""
     frames, named = found.frames or [], {_key(item) for item in found.event.evidence}
-    total, typical = sum(frame.weight for frame in frames) or 1.0, _medians(frames)
-    others = [frame for frame in frames if (frame.time_us, frame.offset) not in named]
-    chosen = sorted(others, key=lambda frame: frame.weight)[:LIGHTEST_SHOWN]
-    return [_explained(_traced(frame, frame.weight / total, frame.face_pixels), typical) for frame in chosen]
+    weights, typical = faded(frames), _medians(frames)
+    total = sum(weights) or 1.0
+    others = [n for n, frame in enumerate(frames) if (frame.time_us, frame.offset) not in named]
+    chosen = sorted(others, key=lambda n: weights[n])[:LIGHTEST_SHOWN]
+    return [_explained(_traced(frames[n], weights[n] / total, frames[n].face_pixels), typical) for n in chosen]
 
 
 def share_of_other_person(frames: Sequence[TracePoint]) -> float:
-    """What the frames taken for somebody else hold of all weight."""
-    total = sum(frame.weight for frame in frames)
-    return sum(frame.weight for frame in frames if frame.other_person) / total if total else 0.0
+    """What the frames taken for somebody else hold of all weight, after the last of them."""
+    weights = faded(frames)
+    total = sum(weights)
+    theirs = sum(weight for frame, weight in zip(frames, weights, strict=True) if frame.other_person)
+    return theirs / total if total else 0.0
+
+
+def faded(frames: Sequence[TracePoint]) -> list[float]:
+    """What each of a track's frames still weighs after the last: with HORIZON frames in, each new one fades all before.
+
+    As the recognizer does with its sums, and serving with the evidence that an event names.
+    """
+    last = len(frames) - 1
+    return [
+        frame.weight * (HORIZON / (HORIZON + 1)) ** max(0, last - max(number, HORIZON - 1))
+        for number, frame in enumerate(frames)
+    ]
 
 
 def goes_with(frames: Sequence[TracePoint]) -> dict[str, float]:
