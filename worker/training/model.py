@@ -213,7 +213,9 @@ class Recognizer(GallerySide):
         first = torch.sigmoid(gates[:, 1:]) * seen + (1 - seen)
         heard = torch.cat([hidden, mixed, gates[:, 1:], log_norm / self.log_norm_std], 1)
         # The alarm is trained once the rest is (jumps.py).
-        alarm, watch = (weight.new_zeros(weight.shape), state.watch) if self.training else self.alarm(heard, state.watch)
+        alarm, watch = (
+            (weight.new_zeros(weight.shape), state.watch) if self.training else self.alarm(heard, state.watch)
+        )
         counted = torch.cat([weight, first, torch.sigmoid(alarm) * seen], 1)
         after = self._add(state, memory, cell, unit, centered, log_norm, weight, first, horizon)
         return Look(after._replace(watch=watch), counted, gates[:, 1:], heard)
