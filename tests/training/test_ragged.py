@@ -60,7 +60,7 @@ def test_ragged_batches_are_exact(tmp_path: Path) -> None:
         np.testing.assert_allclose(answer.template, outputs[-1].template[0].numpy(), atol=2e-5)
         weight, first, scale, shift, _, alarm = outputs[-1].summary[0].tolist()
         assert answer.weight == pytest.approx(weight * first, rel=1e-3, abs=1e-6)
-        assert (answer.scale, answer.shift) == pytest.approx((scale, shift), abs=1e-4)
+        assert (answer.scale, answer.shift, answer.alarm) == pytest.approx((scale, shift, alarm), abs=1e-4)
 
 
 def test_what_follows_in_a_padded_batch_changes_nothing_before() -> None:

@@ -151,9 +151,9 @@ class Recognizer(GallerySide):
         self.read = nn.Sequential(nn.Linear(_NUM_READOUT + hidden, 32), nn.SiLU(), nn.Linear(32, 3))
         self.head = nn.Sequential(nn.Linear(6 + _NUM_READOUT + 2, 32), nn.SiLU(), nn.Linear(32, 2))
         # It starts as pooling by the norm's power, all frames the first person's, and learns from there.
-        for layers, bias in ((self.gate, (0.0, 3.0)), (self.read, (2.5, -3.0, 4.0)), (self.head, (0.0, 0.0))):
-            nn.init.zeros_(layers[2].weight)
-            layers[2].bias.data = torch.tensor(bias)
+        for network, bias in ((self.gate, (0.0, 3.0)), (self.read, (2.5, -3.0, 4.0)), (self.head, (0.0, 0.0))):
+            nn.init.zeros_(network[2].weight)
+            network[2].bias.data = torch.tensor(bias)
         self.exponent = nn.Parameter(torch.tensor(8.0))
         self.alarm = Alarm(hidden + agreement + 2)
 
