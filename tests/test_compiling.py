@@ -68,12 +68,12 @@ def test_fp32_is_the_file_as_it_is(default_settings: Settings) -> None:
         (
             "recognizer",
             {"engine": {"max_tracks": 100, "fixed_batches": False}},
-            "embedding 1×128…64×128…112×128; state 1×1036…64×1036…112×1036",
+            "embedding 1×128…64×128…112×128; state 1×1068…64×1068…112×1068",
         ),
         (
             "recognizer",
             {"engine": {"max_tracks": 100}},
-            "embedding 1×128…112×128…112×128; state 1×1036…112×1036…112×1036",
+            "embedding 1×128…112×128…112×128; state 1×1068…112×1068…112×1068",
         ),
     ],
 )

@@ -190,6 +190,14 @@ class TestRecognizer:
         with pytest.raises(ModelError, match=f"KeyError\\('{key}'\\)"):
             load_recognizer(folder)
 
+    def test_one_without_an_alarm_is_refused(self, folder: Path) -> None:
+        """An earlier version trained it: what to do is said, not what is missing inside."""
+        described = json.loads((folder / "recognizer.json").read_text())
+        del described["false_alarms"]
+        (folder / "recognizer.json").write_text(json.dumps(described))
+        with pytest.raises(ModelError, match="no alarm for jumps: an earlier version trained it; train it again"):
+            load_recognizer(folder)
+
     def test_a_table_that_falls_is_refused(self, folder: Path) -> None:
         """Scores that don't rise while FAR falls can't give thresholds."""
         described = json.loads((folder / "recognizer.json").read_text())

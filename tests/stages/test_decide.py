@@ -69,6 +69,7 @@ BEN = Frame(ann=0.0, ben=0.8)
 MAYBE_ANN = Frame(ann=0.5, ben=0.0)
 STRANGER = Frame(ann=0.1, ben=0.0)
 INTRUDER = Frame(ann=0.1, ben=0.0, first_person=0.05)
+ALARMING = Frame(ann=0.8, ben=0.0, alarm=0.9)  # the score is the template's, which an intruder doesn't change at once
 UNSEEN = Frame(seen=False, used=False)
 UNUSED = Frame(used=False)
 
@@ -170,6 +171,7 @@ SCENES = [
     ("what was withdrawn can be given again", [ANN] * 3 + [STRANGER] * 5 + [ANN] * 3,
      ["appeared", "confirmed ann", "revised evidence_against", "tentative ann", "confirmed ann"]),
     ("a short intrusion leaves the name", [ANN] * 3 + [INTRUDER] * 4 + [ANN] * 10, ["appeared", "confirmed ann"]),
+    ("frames of an alarm don't confirm", [ANN] * 2 + [ALARMING] * 3, ["appeared"]),
     ("an intruder who is enrolled isn't named either", [ANN] * 3 + [replace(BEN, first_person=0.05)] * 4 + [ANN] * 9,
      ["appeared", "confirmed ann"]),
     ("the first frame is nobody else's", [replace(ANN, first_person=0.0)] + [ANN] * 3, ["appeared", "confirmed ann"]),
@@ -254,6 +256,12 @@ class TestJumps:
     def test_a_lasting_jump_splits(self) -> None:
         """At the fifth foreign frame, half a second after the first person was last seen; nothing is told by itself."""
         played = play([ANN] * 3 + [INTRUDER] * 5)
+        assert played.splits == [7]
+        assert played.story == ["appeared", "confirmed ann"]
+
+    def test_an_alarm_that_lasts_splits(self) -> None:
+        """Where no single frame is anybody else's, but all of them together are."""
+        played = play([ANN] * 3 + [ALARMING] * 5)
         assert played.splits == [7]
         assert played.story == ["appeared", "confirmed ann"]
 

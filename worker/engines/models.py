@@ -151,7 +151,7 @@ def load_recognizer(folder: Path | None = None) -> RecognizerModel:
     try:
         described = json.loads(source.joinpath("recognizer.json").read_text())
         contents = {name: _checked(source, name, described["files"][name]["sha256"]) for name in _RECOGNIZER_FILES}
-        return RecognizerModel(
+        model = RecognizerModel(
             recognizer=contents["recognizer.onnx"],
             enrol=contents["enrol.onnx"],
             digest=described["files"]["recognizer.onnx"]["sha256"],
@@ -165,6 +165,11 @@ def load_recognizer(folder: Path | None = None) -> RecognizerModel:
             f"no usable recognizer in {source}: {error!r}; expected {', '.join(_RECOGNIZER_FILES)} and "
             "recognizer.json as 'faceline train' writes them"
         ) from error
+    if "false_alarms" not in described:
+        raise ModelError(
+            f"the recognizer in {source} has no alarm for jumps: an earlier version trained it; train it again"
+        )
+    return model
 
 
 _RECOGNIZER_FILES = ("recognizer.onnx", "enrol.onnx")
