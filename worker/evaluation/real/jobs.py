@@ -12,7 +12,7 @@ import numpy as np
 from worker.engines.models import RecognizerModel
 from worker.evaluation.deciding import code_digest
 from worker.evaluation.pooling import opponents
-from worker.evaluation.real.jumps import named, noticed
+from worker.evaluation.real.jumps import TrainedHere, named, noticed
 from worker.evaluation.real.rounds import Footage
 from worker.evaluation.real.scoring import score_footage
 from worker.evaluation.real.shipped import Served, centers_of
@@ -53,7 +53,7 @@ def trained_here(
             kept = load(path, digest)
             if kept is None:
                 network = trained(kind, faces, np.arange(len(faces.names)), recipe, seed)
-                kept = {kind: scored(kind, network, footage, None if kind == "memoryless" else network)}
+                kept = {kind: scored(kind, network, footage, None if kind == "memoryless" else TrainedHere(network))}
                 save(path, digest, kept)
             done[kind, seed] = kept[kind]
             report(kind, seed)

@@ -3,7 +3,8 @@
 Whom does each method name afterwards, and when does the network say that this is somebody else?
 """
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from worker.evaluation.sets import Probes
 from worker.stages.decide import DecideOptions
 from worker.types import Float32
 
+if TYPE_CHECKING:
+    from worker.evaluation.networks import Network
+
 HALVES = (8, 16)  # frames of each of the two
 AFTER = (2, 4, 8)  # frames after the jump
 FALSE_ALARMS = 0.01
@@ -24,9 +28,24 @@ FALSE_ALARMS = 0.01
 class Watchful(Protocol):
     """A network that says of each frame whose it is."""
 
-    def told(self, frames_BTE: Float32) -> tuple[NDArray, NDArray]:
-        """What each frame counts for the first person [B, T], and its share of the first person [B, T]."""
+    def sure(self, frames_BTE: Float32) -> NDArray:
+        """How sure it is [B, T] that each frame shows the first person."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedHere:
+    """A network of the study, asked as the one that serves."""
+
+    network: "Network"
+
+    def sure(self, frames_BTE: Float32) -> NDArray:
+        """What its gate says, or its alarm, where that is less."""
+        from worker.evaluation.alarms import told_by
+
+        told = told_by(self.network, frames_BTE)
+        least: NDArray = 1 - np.maximum(told["alarm"], told["doubt"])
+        return least
 
 
 def jumped(footage: Footage, half: int) -> list[tuple[Probes, NDArray]]:
@@ -66,7 +85,7 @@ def named(name: str, system: System, footage: Footage) -> list[Row]:
 
 
 def noticed(name: str, network: Watchful, footage: Footage) -> list[Row]:
-    """When the share of the first person falls below a limit, and on how many tracks that don't jump it does, too.
+    """When the network is less sure than a limit, and on how many tracks that don't jump it is, too.
 
     The limits: what the decide stage calls somebody else, what it looks at again, and that below which 1 % of all
     levels' tracks that don't jump fall at any frame. The last is set on the very tracks it is told of. Those tracks
@@ -76,7 +95,7 @@ def noticed(name: str, network: Watchful, footage: Footage) -> list[Row]:
     for half in HALVES:
         tracks, rows = jumped(footage, half), steady(footage, 2 * half)
         calm = {
-            level: np.concatenate([network.told(drawn[rows])[1][:, 1:].min(1) for drawn in embeddings])
+            level: np.concatenate([network.sure(drawn[rows])[:, 1:].min(1) for drawn in embeddings])
             for level, embeddings in footage.embeddings.items()
         }
         limits = {
@@ -85,7 +104,7 @@ def noticed(name: str, network: Watchful, footage: Footage) -> list[Row]:
             "false alarms 1 %": float(np.quantile(np.concatenate(list(calm.values())), FALSE_ALARMS, method="lower")),
         }
         for level, embeddings in footage.embeddings.items():
-            shares = np.concatenate([network.told(d[p.rows])[1] for p, _ in tracks for d in embeddings])
+            shares = np.concatenate([network.sure(d[p.rows]) for p, _ in tracks for d in embeddings])
             owner = np.concatenate([p.own for p, _ in tracks for _ in embeddings])
             for limit, share in limits.items():
                 found.append(

@@ -119,7 +119,7 @@ def _named(rows: list[_Row]) -> str:
 
 def _noticed(rows: list[_Row]) -> str:
     head = [
-        "", "frames", "level", "share of the first person below", "noticed within 2", "4 [95 %]", "8", "median frames",
+        "", "frames", "level", "less sure than", "noticed within 2", "4 [95 %]", "8", "median frames",
         "false alarms", "tracks: jump", "don't",
     ]  # fmt: skip
     lines = []
@@ -136,8 +136,8 @@ def _noticed(rows: list[_Row]) -> str:
             ]
         )  # fmt: skip
     return (
-        "When the network says that a frame isn't the first person's. `foreign` is the decide stage's limit, below "
-        "`suspect` it looks again at the next frame; the third is set on these very tracks so that 1 % of those that "
+        "When the network says that a frame isn't the first person's, by its gate or its alarm. `foreign` "
+        "is the decide stage's limit, below `suspect` it looks again at the next frame; the third is set on these very tracks so that 1 % of those that "
         "don't jump, of all levels, fall below it at any frame. With several seeds the mean, and in brackets the "
         f"least and the greatest.\n\n{markdown_table((head, lines))}"
     )

@@ -40,14 +40,10 @@ class Served:
             scored.append((scale * cosines + shift) * out["head"][:, 0] + out["head"][:, 1])
         return np.stack(scored)
 
-    def told(self, frames_BTE: Float32) -> tuple[NDArray, NDArray]:
-        """What each frame counts for the first person [B, T], and its share of the first person [B, T]."""
+    def sure(self, frames_BTE: Float32) -> NDArray:
+        """How sure it is [B, T] of the first person: what the gate says, or the alarm, where that is less."""
         answers = self._answers(frames_BTE)
-        weight, share = (
-            np.array([[getattr(answer, name) for answer in frame] for frame in answers]).T
-            for name in ("weight", "first_person")
-        )
-        return weight, share
+        return np.array([[min(answer.first_person, 1 - answer.alarm) for answer in frame] for frame in answers]).T
 
     def _answers(self, frames_BTE: Float32) -> list[list[Recognition]]:
         """By frame, then by track."""
