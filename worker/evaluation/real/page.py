@@ -137,9 +137,9 @@ def _noticed(rows: list[_Row]) -> str:
         )  # fmt: skip
     return (
         "When the network says that a frame isn't the first person's, by its gate or its alarm. `foreign` "
-        "is the decide stage's limit, below `suspect` it looks again at the next frame; the third is set on these very tracks so that 1 % of those that "
-        "don't jump, of all levels, fall below it at any frame. With several seeds the mean, and in brackets the "
-        f"least and the greatest.\n\n{markdown_table((head, lines))}"
+        "is the decide stage's limit, below `suspect` it looks again at the next frame; the third is set on these "
+        "very tracks so that 1 % of those that don't jump, of all levels, fall below it at any frame. With several "
+        f"seeds the mean, and in brackets the least and the greatest.\n\n{markdown_table((head, lines))}"
     )
 
 
