@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.evaluation.sections_apart import apart, fold_rows
 from worker.evaluation.summary import BAR, committed, page
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -43,3 +44,29 @@ def test_single_folds_and_long_numbers_are_not_committed(found: dict) -> None:
     kept = committed(many)
     assert kept["rows"] == found["rows"] and "det" not in kept and "examples" not in kept
     assert kept["probability"]["ece"] == 0.012346
+
+
+def test_fold_1_stands_apart() -> None:
+    """Its misses by norm^8's, the mean of two seeds; other folds, and photos by threes, don't count."""
+    cell = {"set": "A", "condition": "mixed", "T": 4, "photos": 1}
+
+    def row(name: str, seed: int, miss: float, **other: object) -> dict:
+        return {
+            **cell,
+            "aggregator": name,
+            "seed": seed,
+            "fold": 0,
+            "tar_at_far": {"1e-3": 1 - miss, "1e-4": 1 - 2 * miss},
+        } | other
+
+    rows = fold_rows(
+        [
+            row("norm8", 0, 0.2), row("lstm", 0, 0.1), row("lstm", 1, 0.12),
+            row("lstm", 0, 0.9, fold=1), row("lstm", 0, 0.9, photos=3), row("lstm", 0, 0.9, T=1),
+        ]
+    )  # fmt: skip
+    assert len(rows) == 3
+    told = apart({"rows_of_fold_1": rows, "rows": []})
+    assert "| lstm | 0.55 / 0.55 | – / – |" in told and "| norm8 | 1.00 / 1.00 |" in told
+    assert "Between seeds" not in told
+    assert apart({"rows": []}) == ""

@@ -6,13 +6,15 @@ Run as ``python -m worker.evaluation.summary METRICS --out benchmarks``; without
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from worker.evaluation.sections_apart import apart, fold_rows
 from worker.evaluation.sections_fixed import HELD_WORDS, away_lines, held_table
 from worker.evaluation.sections_memory import jumps_table, share_of_gain
 from worker.evaluation.sections_operating import operating_tables
-from worker.evaluation.tables import intervals_table, markdown_table, misses_table, number, open_set_table
+from worker.evaluation.tables import ece_table, intervals_table, markdown_table, misses_table, number, open_set_table
 
 BAR = {
     ("A", 4): (0.62, 0.70), ("A", 8): (0.52, 0.60), ("A", 16): (0.48, 0.56), ("B", 8): (0.55, 0.64),
@@ -31,6 +33,7 @@ def committed(found: Found) -> Found:
     """What is kept of ``metrics.json``: all but single folds' rows and what only curves need, to five digits."""
     kept = {name: value for name, value in found.items() if name not in _DROPPED}
     kept["rows"] = [row for row in found["rows"] if row["fold"] == "all"]
+    kept["rows_of_fold_1"] = fold_rows(found["rows"])
     times = [{k: v for k, v in row.items() if k != "confirmed_by_frame"} for row in found["time_to_identity"]["rows"]]
     kept["time_to_identity"] = found["time_to_identity"] | {"rows": times}
     rounded: Found = _rounded(kept)
@@ -56,11 +59,11 @@ that training uses.
         _markdown(intervals_table(found["rows"])),
         "### What was wanted\n",
         _markdown(_wanted(found["rows"])),
+        apart(found),
         "## Open set: FNIR at FPIR 1 %\n",
         _markdown(open_set_table(found["rows"])),
-        "## By condition\n\nThe LSTM and norm^8 after 8 frames (single conditions are drawn strong); "
-        "1 − TAR at FAR 1e-3, and rank-1.\n",
-        _markdown(_conditions(found["rows"])),
+        "## By condition\n\nAfter 8 frames; single conditions are drawn strong.\n",
+        _conditions(found["rows"]),
         _jumps(found),
         _order(found),
         _thresholds(found),
@@ -98,19 +101,25 @@ def _of(rows: list[Found], system: str) -> list[Found]:
     return [row for row in rows if row["aggregator"] == system and row["photos"] == 1]
 
 
-def _conditions(rows: list[Found]) -> Lines:
-    def by_place(system: str) -> dict[tuple[str, str], Found]:
-        return {(r["set"], r["condition"]): r for r in _of(rows, system) if r["T"] == 8}
-
-    ours, theirs, lines = by_place(MAIN), by_place("norm8"), []
-    for place, row in ours.items():
-        if place in theirs:
-            pair = (row, theirs[place])
-            lines.append(
-                [", ".join(dict.fromkeys(place)), str(row["n_identities"]),
-                 *(f"{1 - one['tar_at_far']['1e-3']:.4f}" for one in pair), *(f"{one['rank1']:.4f}" for one in pair)]
-            )  # fmt: skip
-    return ["", "people", "misses: LSTM", "norm^8", "rank-1: LSTM", "norm^8"], lines
+def _conditions(rows: list[Found]) -> str:
+    """Two tables of every system after 8 frames: misses, and rank-1."""
+    told: dict[str, Callable[[Found], str]] = {
+        "1 − TAR at FAR 1e-3": lambda row: f"{1 - row['tar_at_far']['1e-3']:.4f}",
+        "Rank-1": lambda row: f"{row['rank1']:.4f}",
+    }
+    after = [row for row in rows if row["T"] == 8 and row["photos"] == 1]
+    systems = list(dict.fromkeys(row["aggregator"] for row in after))
+    people = {(row["set"], row["condition"]): row["n_identities"] for row in after}
+    found = {(row["set"], row["condition"], row["aggregator"]): row for row in after}
+    parts = []
+    for title, value in told.items():
+        lines = [
+            [", ".join(dict.fromkeys(place)), str(count),
+             *(value(found[*place, system]) if (*place, system) in found else "–" for system in systems)]
+            for place, count in people.items()
+        ]  # fmt: skip
+        parts.append(f"{title}:\n\n{_markdown((['', 'people', *systems], lines))}")
+    return "\n".join(parts)
 
 
 def _jumps(found: Found) -> str:
@@ -187,7 +196,7 @@ def _probability(found: Found) -> str:
     sizes = "–".join(str(size) for size in dict.fromkeys(told["gallery_sizes"]))
     return (
         f"## Probability\n\nExpected calibration error {told['ece']:.4f}; {told['prior']}, gallery of {sizes} people "
-        "(wanted: 0.03 at most).\n"
+        f"(wanted: 0.03 at most). By set and number of frames:\n\n{_markdown(ece_table(told))}"
     )
 
 
@@ -196,7 +205,7 @@ def _times(found: Found) -> str:
     lines = [
         [f"{row['set']}, {row['condition']}", row["aggregator"], str(row["median_frames"] or "–"),
          str(row["p90_frames"] or "–"), number(row["never"], 3), number(row["fpir"]["value"], 4)]
-        for row in told["rows"] if row["aggregator"] in ("norm8", "centred_norm8", "memoryless", MAIN)
+        for row in told["rows"]
     ]  # fmt: skip
     head = ["set", "", "median frames", "90th percentile", "never confirmed", "strangers confirmed"]
     return (

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from rich.table import Table
 
-_CELLS = (
+CELLS = (
     ("A", "mixed", 4), ("A", "mixed", 8), ("A", "mixed", 16), ("B", "mixed", 8), ("B", "mixed", 32),
     ("C", "jumped", 8), ("C", "jumped", 16),
 )  # fmt: skip
@@ -81,9 +81,9 @@ def number(value: float | None, digits: int = 2) -> str:
 def _by_system(rows: list[_Row], told: Callable[[_Row | None], str]) -> _Lines:
     """A line for each system, of what is told of its row in each of the cells; None where it has none."""
     whole = _whole(rows)
-    head = ["", *(f"{kind}, T={length}" for kind, _, length in _CELLS)]
+    head = ["", *(f"{kind}, T={length}" for kind, _, length in CELLS)]
     systems = dict.fromkeys(row["aggregator"] for row in rows)
-    return head, [[system, *(told(whole.get((system, *cell))) for cell in _CELLS)] for system in systems]
+    return head, [[system, *(told(whole.get((system, *cell))) for cell in CELLS)] for system in systems]
 
 
 def _whole(rows: list[_Row]) -> dict[tuple[str, str, str, int], _Row]:
