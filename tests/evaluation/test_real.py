@@ -132,7 +132,7 @@ class Oracle:
         """Share by the cosine with the first frame."""
         units = frames_BTE / np.linalg.norm(frames_BTE, axis=2, keepdims=True)
         alike = np.einsum("bte,be->bt", units, units[:, 0])
-        return np.concatenate([np.ones((len(units), 2)), alike[:, :-2]], axis=1)
+        return np.concatenate([np.ones((len(units), 2)), alike[:, :-2]], axis=1) - 0.5
 
 
 def test_noticing_is_counted_from_the_first_frame_of_the_other(footage: Footage) -> None:

@@ -35,6 +35,7 @@ OPTIONS = DecideOptions(
     min_margin=0.05,
     min_total_weight=0.1,
     foreign_share=0.5,
+    jump_alarm=0.5,
     min_frame_weight=0.01,
     suspect_share=0.95,
     split_frames=5,
@@ -264,6 +265,7 @@ class TestJumps:
         played = play([ANN] * 3 + [ALARMING] * 5)
         assert played.splits == [7]
         assert played.story == ["appeared", "confirmed ann"]
+        assert play([ANN] * 3 + [ALARMING] * 5, replace(OPTIONS, jump_alarm=0.95)).splits == []
 
     def test_it_must_last(self) -> None:
         """Thirty frames a second: five foreign frames are too short a time, so it takes sixteen."""

@@ -162,3 +162,18 @@ def test_split_by_name_is_today_s_and_a_seed_deals_anew() -> None:
     assert near(len(both) / len(parts["test"]), 0.1, len(parts["test"])), "one split says nothing of another"
     fewer = split_people(names[::2], seed=1)
     assert {names[::2][n] for n in fewer["test"]} <= {names[n] for n in other["test"]}, "who leaves moves nobody"
+
+
+def test_a_still_track_shows_one_image() -> None:
+    """All along, under conditions that change; ``still`` is their share."""
+    people = People.of(made_faces(20, 6), np.arange(20))
+    everyone, rng = np.tile(np.arange(20), 20), np.random.default_rng(0)
+    images = {
+        still: [len(set(track)) for track in compose(people, everyone, None, 16, rng, still=still) // VARIANTS]
+        for still in (0.0, 0.3, 1.0)
+    }
+    assert set(images[1.0]) == {1}
+    assert np.mean(np.array(images[0.0]) == 1) < 0.05
+    assert np.mean(np.array(images[0.3]) == 1) == pytest.approx(0.3, abs=0.08)
+    rows = compose(people, everyone, None, 16, rng, still=1.0)
+    assert np.mean([len(set(track)) for track in rows]) > 4, "its frames differ"

@@ -73,12 +73,13 @@ def _train(options: argparse.Namespace, data: TrainingData, recipe: "Recipe", co
 
     development = Development(data.faces, data.parts["development"])
     with stop_on_signals() as stop, progress(console) as bar:
-        task = bar.add_task("training", total=recipe.steps, loss=0.0)
+        task = bar.add_task("training", total=recipe.steps + recipe.steps_of_alarm, loss=0.0)
         checkpoints = Checkpoints(options.out, asdict(recipe), data.description, options.checkpoint_every, stop)
         _check(options, checkpoints)
 
         def report(step: int, loss: float) -> None:
-            bar.update(task, completed=step, description=f"training, loss {loss:.3f}", loss=loss)
+            what = "training" if step <= recipe.steps else "training the alarm"
+            bar.update(task, completed=step, description=f"{what}, loss {loss:.3f}", loss=loss)
 
         def judge(model: "Recognizer") -> Judgement:
             seen = development.judge(model)

@@ -1,4 +1,4 @@
-"""What stands beside the mean of all folds: the part of people whom no choice looked at, and how far seeds differ."""
+"""What stands beside the mean of all folds: the part of people that took least part in choices; how seeds differ."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from worker.evaluation.tables import CELLS, markdown_table, number
 
-FOLD = 0  # told as fold 1: no experiment on the recipe tested these people
+FOLD = 0  # told as fold 1: no experiment on losses, rate and inputs tested these people
 _FARS = ("1e-3", "1e-4")
 _KEPT = ("set", "condition", "T", "seed", "tar_at_far")
 
@@ -14,7 +14,7 @@ Found = dict[str, Any]
 
 
 def fold_rows(rows: list[Found]) -> list[Found]:
-    """Of the fold apart: what each network and norm^8 reach, in the cells that the recipe was chosen by."""
+    """Of the fold apart: what every system reaches, in the cells that the recipe was chosen by."""
     return [
         {"aggregator": row["aggregator"], **{name: row[name] for name in _KEPT}}
         for row in rows

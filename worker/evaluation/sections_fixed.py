@@ -9,7 +9,8 @@ from worker.evaluation.tables import html_table
 HELD_WORDS = (
     "In how many cells (set, condition, T, photos enrolled) the 95 % interval holds the wanted rate, and on which "
     "side it lies elsewhere: too strict lets in less than wanted, and misses more people than it need; too lax lets in "
-    "more. One cell in twenty would lie outside by chance. The LSTM's are listed below, with what was let in as a "
+    "more. The interval is that of the people judged; the chance in the threshold itself, which other people set and "
+    "all cells share, is not in it. The LSTM's are listed below, with what was let in as a "
     "multiple of what was wanted."
 )
 _SYSTEMS = ("norm8", "centred_norm8", "memoryless", "lstm")

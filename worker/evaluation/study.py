@@ -119,7 +119,7 @@ class Study:
             told = courses(lambda frames: disagreement(frames, middle.probe), self.material, test, self.plan.seed)
             done["centred_norm8"].extra.update(told)
             return done
-        steps = self.plan.recipe.steps
+        steps = self.plan.recipe.steps + self.plan.recipe.steps_of_alarm
         seed = self.plan.seed + 1000 * job.seed + job.fold
         network = trained(
             job.system, self.material.faces, train_people, self.plan.recipe, seed,

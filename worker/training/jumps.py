@@ -1,9 +1,11 @@
 """Train the alarm on tracks that jump to another person, against the same tracks without the jump.
 
 What is wanted of it is what it learns: that the highest alarm of the first frames after a jump exceeds the highest of
-any track that doesn't jump, where these come closest (partial AUC over whole tracks). The recognizer stays as it is.
+any track that doesn't jump, where these come closest (partial AUC over whole tracks). Lengths, and what counts as in
+time, are those by which the evaluation judges it. The recognizer stays as it is.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.training.checkpoint import Interrupted
 from worker.training.model import Recognizer
 from worker.training.sequences import People, compose
 
@@ -18,7 +21,7 @@ WITHIN = 4  # frames after a jump in which it should be noticed
 EITHER = 4  # frames of either person that a jump takes at the least
 LENGTHS = (8, 16, 32)
 ROUNDS, PEOPLE = 36, 300  # tracks that the alarm is trained on: rounds of so many people
-STEPS, BATCH = 1000, 100
+BATCH = 100  # tracks of each length at a step
 LEARNING_RATE = 6e-3
 HARDEST = 0.05  # share of tracks without a jump that are learned from at a step
 FALSE_ALARMS = 0.01  # of degraded tracks of 8 to 32 frames
@@ -37,15 +40,28 @@ class Heard:
     soon: Tensor  # [B, T] the first frames after it that show the other person
 
 
-def train_alarm(model: Recognizer, embeddings: Tensor, people: People, seed: int) -> None:
-    """Train ``model.alarm`` on ``people``, the rest of the model as it is, in half a minute."""
+def train_alarm(
+    model: Recognizer,
+    embeddings: Tensor,
+    people: People,
+    steps: int,
+    seed: int,
+    *,
+    still: float = 0.0,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train ``model.alarm`` on ``people``, the rest of the model as it is: half a minute of one core for 1,000 steps.
+
+    ``report`` hears every step. Raises ``Interrupted`` where ``stop`` asks for it.
+    """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    rounds = [_round(model, embeddings, people, number, rng) for number in range(ROUNDS)]
+    rounds = [_heard(model, embeddings, people, number, still, rng) for number in range(ROUNDS)]
     alarm = model.alarm.train()
     optimizer = torch.optim.AdamW(alarm.parameters(), LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
-    for step in range(STEPS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)
+    for step in range(steps):
         # One round of each length: one limit is to hold for all.
         first = len(LENGTHS) * (step % (ROUNDS // len(LENGTHS)))
         loss = _loss(model, rounds[first : first + len(LENGTHS)], rng)
@@ -53,37 +69,55 @@ def train_alarm(model: Recognizer, embeddings: Tensor, people: People, seed: int
         loss.backward()
         optimizer.step()
         schedule.step()
+        report(step + 1, float(loss.detach()))
+        if stop():
+            raise Interrupted("stopped while the alarm was trained; the recognizer is kept: go on with --resume")
     alarm.eval()
 
 
 def set_limit(model: Recognizer, embeddings: Tensor, people: People, seed: int) -> None:
     """Let FALSE_ALARMS of the tracks of ``people``, who took no part in training, raise the alarm without a jump."""
     rng = np.random.default_rng(seed)
-    rounds = [_round(model, embeddings, people, number, rng) for number in range(ROUNDS)]
+    rounds = [_calm(people, _some(people, rng), number, 0.0, rng) for number in range(ROUNDS)]
     with torch.no_grad():
-        highest = torch.cat([model.alarm.along(heard.calm)[:, 1:].max(1).values for heard in rounds])
-    model.alarm.limit.add_(torch.quantile(highest, 1 - FALSE_ALARMS))
+        alarms = [model.alarm.along(model.heard(embeddings[tracks]))[:, 1:].max(1).values for tracks in rounds]
+    model.alarm.limit.add_(torch.quantile(torch.cat(alarms), 1 - FALSE_ALARMS))
 
 
-def _round(model: Recognizer, embeddings: Tensor, people: People, number: int, rng: np.random.Generator) -> Heard:
-    length, bursts = LENGTHS[number % len(LENGTHS)], _BURSTS[number // len(LENGTHS) % len(_BURSTS)]
-    chosen = rng.choice(len(people), min(PEOPLE, len(people)), replace=False)
+def _some(people: People, rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(len(people), min(PEOPLE, len(people)), replace=False)
+
+
+def _calm(people: People, chosen: np.ndarray, number: int, still: float, rng: np.random.Generator) -> np.ndarray:
+    """Degraded tracks of the ``chosen``: lengths and shares of bursts in turn."""
+    length = LENGTHS[number % len(LENGTHS)]
+    return compose(people, chosen, None, length, rng, hard=1.0, bursts=_bursts(number), still=still)
+
+
+def _heard(
+    model: Recognizer, embeddings: Tensor, people: People, number: int, still: float, rng: np.random.Generator
+) -> Heard:
+    chosen = _some(people, rng)
     intruders = (chosen + rng.integers(1, len(people), len(chosen))) % len(people)
-    calm = compose(people, chosen, None, length, rng, hard=1.0, bursts=bursts)
-    foreign = compose(people, intruders, None, length, rng, hard=0.3, bursts=bursts)
-    start = rng.integers(EITHER, length - EITHER + 1, (len(chosen), 1))
-    lasting = rng.random((len(chosen), 1)) < _LASTING
-    end = np.where(lasting, length, start + rng.integers(WITHIN, length // 2 + 1, (len(chosen), 1)))
+    calm = _calm(people, chosen, number, still, rng)
+    length, tracks = calm.shape[1], (len(chosen), 1)
+    foreign = compose(people, intruders, None, length, rng, hard=0.3, bursts=_bursts(number), still=still)
+    start = rng.integers(EITHER, length - EITHER + 1, tracks)
+    lasting = rng.random(tracks) < _LASTING
+    end = np.where(lasting, length, start + rng.integers(WITHIN, length // 2 + 1, tracks))
     frame = np.arange(length)
     shown = (frame >= start) & (frame < end)
-    jumped = np.where(shown, foreign, calm)
     with torch.no_grad():
         return Heard(
             model.heard(embeddings[calm]),
-            model.heard(embeddings[jumped]),
+            model.heard(embeddings[np.where(shown, foreign, calm)]),
             torch.from_numpy(frame < start),
             torch.from_numpy(shown & (frame < start + WITHIN)),
         )
+
+
+def _bursts(number: int) -> float:
+    return _BURSTS[number // len(LENGTHS) % len(_BURSTS)]
 
 
 def _loss(model: Recognizer, rounds: list[Heard], rng: np.random.Generator) -> Tensor:

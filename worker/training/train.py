@@ -43,12 +43,19 @@ class Recipe:
     jumped_weight: float = 0.3  # in the track losses, against 1 for a track that doesn't jump
     gate_weight: float = 2.0
     hard: float = 0.75
+    still: float = 0.25  # share of tracks that show one image all along
     hardest_negatives: int = 200
     bank: int = 1500  # photos of others that every track is compared with
     average: float = 0.99  # of the weights, exponential
+    alarm_steps: float = 1.25  # of the alarm's training, times ``steps``; 0: it isn't trained
     seed: int = 0
     look_every: int = 50  # steps between looks at the development people
     patience: int = 8  # looks without a better one that end the training; 0: none does
+
+    @property
+    def steps_of_alarm(self) -> int:
+        """After those of the recognizer."""
+        return round(self.alarm_steps * self.steps)
 
 
 PRIORS = (1e-2, 1e-3, 1e-4)
@@ -67,14 +74,12 @@ def train(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     device: str = "cpu",
-    alarm: bool = True,
 ) -> Recognizer:
     """A recognizer trained on the people numbered ``chosen``, ready to export; ``report`` hears every step.
 
     With ``judge`` (``Development.judge``) the best network on people not trained on is kept, and training ends early
     once it gets no better. ``checkpoints`` writes the run down; with ``resume`` the one written there goes on, and on a
-    CPU ends in the same network to the bit. ``device`` is ``auto``, ``cpu`` or ``cuda``. Without ``alarm`` that part is
-    left as it was born: no score depends on it.
+    CPU ends in the same network to the bit. ``device`` is ``auto``, ``cpu`` or ``cuda``.
     """
 
     def build() -> Recognizer:
@@ -83,8 +88,12 @@ def train(
     model = train_network(
         build, faces, chosen, recipe, report, judge=judge, checkpoints=checkpoints, resume=resume, device=device
     )
-    if alarm:
-        train_alarm(model, torch.from_numpy(faces.embeddings), People.of(faces, chosen), recipe.seed)
+    if recipe.steps_of_alarm:
+        train_alarm(
+            model, torch.from_numpy(faces.embeddings), People.of(faces, chosen), recipe.steps_of_alarm, recipe.seed,
+            still=recipe.still, report=lambda step, loss: report(recipe.steps + step, loss),
+            stop=checkpoints.stop if checkpoints else lambda: False,
+        )  # fmt: skip
     return model
 
 
@@ -200,7 +209,7 @@ def _step_loss(
     chosen = rng.choice(len(people), batch, replace=False)
     gallery = gallery_images(people, chosen, rng)
     intruders = (chosen + rng.integers(1, len(people), batch)) % len(people)
-    tracks = compose(people, chosen, gallery, length, rng, hard=recipe.hard)
+    tracks = compose(people, chosen, gallery, length, rng, hard=recipe.hard, still=recipe.still)
     tracks, foreign = jump(tracks, people, intruders, recipe.jump_chance, rng)
     prefixes = _prefixes(length, rng)
     outputs, gates = model(embeddings[tracks], horizon, prefixes)

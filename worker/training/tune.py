@@ -99,9 +99,9 @@ def tune(
     for trial, rung in _schedule(search, done):
         if stop():
             break
-        recipe = replace(search.recipe(trial), steps=search.budget(trial, rung))
+        recipe = replace(search.recipe(trial), steps=search.budget(trial, rung), alarm_steps=0)
         began = perf_counter()
-        model = train(faces, parts["train"], recipe, judge=development.judge, device=device, alarm=False)
+        model = train(faces, parts["train"], recipe, judge=development.judge, device=device)
         seen = development.judge(model)
         changed = {name: getattr(recipe, name) for name in SPACE}
         done[trial, rung] = {

@@ -43,7 +43,12 @@ def trained_here(
     report: Callable[[str, int], None] = lambda kind, seed: None,
 ) -> dict[tuple[str, int], Scored]:
     """Networks of ``kinds`` trained on everybody in ``faces``, by ``recipe``; finished ones are kept in ``folder``."""
+    import torch
+
     from worker.evaluation.networks import trained
+    from worker.training.jumps import set_limit
+    from worker.training.model import Recognizer
+    from worker.training.sequences import People
 
     digest = _digest(faces, recipe, footage)
     done = {}
@@ -52,7 +57,11 @@ def trained_here(
             path = folder / f"{kind}-seed-{seed}.npz"
             kept = load(path, digest)
             if kept is None:
-                network = trained(kind, faces, np.arange(len(faces.names)), recipe, seed)
+                everyone = np.arange(len(faces.names))
+                network = trained(kind, faces, everyone, recipe, seed)
+                if isinstance(network.model, Recognizer):
+                    # Nobody is left to set it on but those whom it was trained on.
+                    set_limit(network.model, torch.from_numpy(faces.embeddings), People.of(faces, everyone), seed)
                 kept = {kind: scored(kind, network, footage, None if kind == "memoryless" else TrainedHere(network))}
                 save(path, digest, kept)
             done[kind, seed] = kept[kind]

@@ -29,7 +29,7 @@ class Watchful(Protocol):
     """A network that says of each frame whose it is."""
 
     def sure(self, frames_BTE: Float32) -> NDArray:
-        """How sure it is [B, T] that each frame shows the first person."""
+        """By how much [B, T] it is surer of the first person than it takes; below 0 a frame counts as another's."""
         ...
 
 
@@ -40,12 +40,18 @@ class TrainedHere:
     network: "Network"
 
     def sure(self, frames_BTE: Float32) -> NDArray:
-        """What its gate says, or its alarm, where that is less."""
+        """As ``surer``."""
         from worker.evaluation.alarms import told_by
 
         told = told_by(self.network, frames_BTE)
-        least: NDArray = 1 - np.maximum(told["alarm"], told["doubt"])
-        return least
+        return surer(1 - told["doubt"], told["alarm"])
+
+
+def surer(first_person: NDArray, alarm: NDArray) -> NDArray:
+    """By how much both are on the near side of the decide stage's limits, the lesser of the two."""
+    limits = DecideOptions()
+    least: NDArray = np.minimum(first_person - limits.foreign_share, limits.jump_alarm - alarm)
+    return least
 
 
 def jumped(footage: Footage, half: int) -> list[tuple[Probes, NDArray]]:
@@ -87,11 +93,11 @@ def named(name: str, system: System, footage: Footage) -> list[Row]:
 def noticed(name: str, network: Watchful, footage: Footage) -> list[Row]:
     """When the network is less sure than a limit, and on how many tracks that don't jump it is, too.
 
-    The limits: what the decide stage calls somebody else, what it looks at again, and that below which 1 % of all
-    levels' tracks that don't jump fall at any frame. The last is set on the very tracks it is told of. Those tracks
-    overlap by half: there are few.
+    The limits: what the decide stage calls somebody else, and that below which 1 % of all levels' tracks that don't
+    jump fall at any frame. The last is set on the very tracks it is told of. Those tracks overlap by half: there are
+    few.
     """
-    decide, found = DecideOptions(), []
+    found = []
     for half in HALVES:
         tracks, rows = jumped(footage, half), steady(footage, 2 * half)
         calm = {
@@ -99,8 +105,7 @@ def noticed(name: str, network: Watchful, footage: Footage) -> list[Row]:
             for level, embeddings in footage.embeddings.items()
         }
         limits = {
-            "foreign": decide.foreign_share,
-            "suspect": decide.suspect_share,
+            "foreign": 0.0,
             "false alarms 1 %": float(np.quantile(np.concatenate(list(calm.values())), FALSE_ALARMS, method="lower")),
         }
         for level, embeddings in footage.embeddings.items():

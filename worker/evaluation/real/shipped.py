@@ -12,6 +12,7 @@ from worker.engines.models import RecognizerModel
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import ModelError
 from worker.evaluation.pooling import Centers, fused
+from worker.evaluation.real.jumps import surer
 from worker.stages.recognize import blank_state, recognize
 from worker.types import Float32, Recognition
 
@@ -41,9 +42,13 @@ class Served:
         return np.stack(scored)
 
     def sure(self, frames_BTE: Float32) -> NDArray:
-        """How sure it is [B, T] of the first person: what the gate says, or the alarm, where that is less."""
+        """By how much [B, T] it is surer of the first person than it takes; below 0 a frame counts as another's."""
         answers = self._answers(frames_BTE)
-        return np.array([[min(answer.first_person, 1 - answer.alarm) for answer in frame] for frame in answers]).T
+        first, alarm = (
+            np.array([[getattr(answer, name) for answer in frame] for frame in answers]).T
+            for name in ("first_person", "alarm")
+        )
+        return surer(first, alarm)
 
     def _answers(self, frames_BTE: Float32) -> list[list[Recognition]]:
         """By frame, then by track."""
