@@ -101,10 +101,9 @@ def test_a_late_jump_is_noticed_after_a_thousand_frames(people: list[Person], re
     own = np.array([[answer.first_person for answer in frame] for frame in answers[100:1000]])
     noticed = (gates < 0.5).any(0).mean()
     alarmed = np.array([[a.alarm > 0.5 for a in answers[t]] for t in range(1000, 1005)]).any(0).mean()
-    print(
-        f"late jump noticed within five frames on {noticed:.0%}, by the alarm on {alarmed:.0%}; own frames doubted {(own < 0.5).mean():.2%}"
-    )
-    assert noticed >= 0.8
+    print(f"late jump noticed within five frames on {noticed:.0%}, by the alarm on {alarmed:.0%}")
+    print(f"own frames doubted {(own < 0.5).mean():.2%}")
+    assert noticed >= 0.8 and alarmed >= 0.8
     assert (own < 0.5).mean() <= 0.05
 
 
