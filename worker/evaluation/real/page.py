@@ -136,11 +136,11 @@ def _noticed(rows: list[_Row]) -> str:
             ]
         )  # fmt: skip
     return (
-        "When the network says that a frame isn't the first person's, by its gate or its alarm. `foreign` "
-        "is the decide stage's rule: 0 where the gate's share or the alarm reaches its limit. The other limit is set "
-        "on these very tracks so that 1 % of those that don't jump, of all levels, fall below it at any frame. "
-        "Networks trained here have their alarm's limit from the people they were trained on. With several seeds the mean, and "
-        f"in brackets the least and the greatest.\n\n{markdown_table((head, lines))}"
+        "When the network says that a frame isn't the first person's, by its gate or its alarm. `foreign` is the "
+        "decide stage's rule: 0 where the gate's share or the alarm reaches its limit. The other limit is set on these "
+        "very tracks so that 1 % of those that don't jump, of all levels, fall below it at any frame. Networks trained "
+        "here have their alarm's limit from the people they were trained on. With several seeds the mean, and in "
+        f"brackets the least and the greatest.\n\n{markdown_table((head, lines))}"
     )
 
 
