@@ -95,7 +95,13 @@ def test_the_best_look_is_kept_and_a_stall_ends_it(tmp_path: Path) -> None:
         seen.append(model)
         return Judgement(next(scores), 0.0)
 
-    best = train(FACES, TRAIN, replace(TINY, steps=100, patience=2), judge=judge, checkpoints=checkpoints(tmp_path))
+    best = train(
+        FACES,
+        TRAIN,
+        replace(TINY, steps=100, patience=2, alarm_steps=0),
+        judge=judge,
+        checkpoints=checkpoints(tmp_path),
+    )
     best.level.copy_(seen[1].level)  # set once, at the end
     assert same(best, seen[1])
     assert not same(best, seen[3])
@@ -119,7 +125,7 @@ def test_a_checkpoint_explains_itself(tmp_path: Path) -> None:
     [
         ({"data": {**DATA, "embedder_sha256": "f" * 64}}, TINY, "of embedder eeeeeeeeeeee.*ffffffffffff"),
         ({"data": {**DATA, "digest": "f" * 64}}, TINY, "other people or images"),
-        ({}, replace(TINY, learning_rate=1e-3), r"learning_rate 0\.002 there, 0\.001 here"),
+        ({}, replace(TINY, learning_rate=1e-3), r"learning_rate 0\.008 there, 0\.001 here"),
     ],
     ids=["embedder", "data", "recipe"],
 )

@@ -71,7 +71,7 @@ def test_an_interrupted_training_goes_on(
     assert command("train", *QUICK, "--name", "made", "--resume") == 0
     told = capsys.readouterr().err
     assert "of development tracks of eight frames" in told
-    assert "12/12" in told
+    assert "27/27" in told, "twelve steps and fifteen of the alarm"
     assert "thresholds come from 22 comparisons of 11 people, down to FAR 0.03" in told
     out = tmp_path / "out"
     assert story(out)["finished"]
