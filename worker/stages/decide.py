@@ -39,7 +39,7 @@ class DecideOptions:
     keep_margin: Annotated[float, Ge(0)] = 0.05  # a name is kept down to threshold - keep_margin
     min_margin: Annotated[float, Ge(0)] = 0.05  # score to the runner-up
     min_total_weight: Annotated[float, Ge(0)] = 0.1  # of all frames; one of average quality weighs about 1
-    foreign_share: Annotated[float, Ge(0), Le(1)] = 0.2  # below: the frame shows somebody else
+    foreign_share: Annotated[float, Ge(0), Le(1)] = 0.5  # below: the frame shows somebody else
     jump_alarm: Annotated[float, Ge(0), Le(1)] = 0.5  # above: the frames together show that the track has jumped
     min_frame_weight: Annotated[float, Ge(0)] = 0.01  # lighter frames are too poor to tell whose they are
     suspect_share: Annotated[float, Ge(0), Le(1)] = 0.95  # below: look again at the next frame
