@@ -125,7 +125,7 @@ def test_jumps_are_judged_for_everybody_who_signals(finished: tuple[Study, dict]
     """The network and both rules, by set and length and over all, on every person's tracks in six rounds."""
     _, found = finished
     rows = {(row["aggregator"], row["set"], row["T"]): row for row in found["jumps"]["rows"]}
-    assert {key[0] for key in rows} == {"lstm", "running norm8", "previous frame"}
+    assert {key[0] for key in rows} == {"lstm", "lstm's gate", "running norm8", "previous frame"}
     assert {key[1:] for key in rows} == {("all", "all")} | {(s, t) for s in ("C", "bursts") for t in (8, 16, 32)}
     assert (rows["lstm", "C", 8]["tracks"], rows["previous frame", "C", 8]["tracks"]) == (2 * 6 * 60, 6 * 60)
     assert rows["lstm", "all", "all"]["tracks"] == 2 * 6 * 6 * 60
