@@ -5,9 +5,10 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from worker.evaluation.operating import ENDS_AT, FARS, operating_point, table_of
+from worker.evaluation.operating import ENDS_AT, operating_point, table_of
 from worker.evaluation.results import Results
 from worker.evaluation.store import Scored
+from worker.training.calibrate import FARS
 
 
 def results(people: int = 120, folds: int = 3) -> Results:
@@ -70,3 +71,9 @@ def test_what_to_expect_says_where_it_was_not_tested() -> None:
 def test_without_the_network_there_is_nothing() -> None:
     """Pooling rules keep no tables."""
     assert operating_point(Results({("norm8", 0, 0): Scored({}, {}, {})}), 5) == {}
+
+
+def test_few_comparisons_still_give_two_points() -> None:
+    """Of twelve, the second FAR has less than one above it: a table of one point would be refused."""
+    table = table_of([np.random.default_rng(0).normal(size=(1, 4, 4))])
+    assert table.far == FARS[:2]

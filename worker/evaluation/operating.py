@@ -16,12 +16,12 @@ from worker.evaluation.networks import MAIN
 from worker.evaluation.results import Results
 from worker.evaluation.scoring import EVER_SETS
 from worker.evaluation.tails import comparisons, measured_tails
+from worker.training.calibrate import measurable
 
 FPIRS = (1e-2, 1e-3)
 SIZES: tuple[int | None, ...] = (10, 30, 100, None)  # None: everybody else of the fold
 EXPECTED_SIZES = (10, 100, 1_000, 10_000, 100_000)
 ENDS_AT = (3e-3, 1e-3, 3e-4)  # FAR: where tables end for the test of extrapolation
-FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # as in the table that ships
 
 
 def operating_point(results: Results, bootstraps: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def operating_point(results: Results, bootstraps: int) -> dict[str, Any]:
 def table_of(evers: list[NDArray]) -> ImpostorTable:
     """Of the comparisons [R, n, n] of several folds, each person's with all others; fewer points for few."""
     others = comparisons(evers)
-    fars = [far for far in FARS if far * len(others) >= 1] or list(FARS[:2])
+    fars = measurable(len(others))
     scores = np.quantile(others, [1 - far for far in fars])
     return ImpostorTable(tuple(fars), tuple(float(score) for score in np.maximum.accumulate(scores + _apart(scores))))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.evaluation.tables import CELLS, markdown_table, number
+from worker.evaluation.tables import CELLS, by_system, markdown_table, number
 
 FOLD = 0  # told as fold 1: no experiment on losses, rate and inputs tested these people
 _FARS = ("1e-3", "1e-4")
@@ -27,9 +27,12 @@ def apart(found: Found) -> str:
     rows = found.get("rows_of_fold_1") or []
     if not rows:
         return ""
-    head = ["", *(f"{kind}, T={length}" for kind, _, length in CELLS)]
-    fold = [[name, *(_relative(rows, name, cell) for cell in CELLS)] for name in _systems(rows)]
-    spread = [[name, *(_spread(found["rows"], name, cell) for cell in CELLS)] for name in _seeded(found["rows"])]
+    head, seeds = by_system(found["rows"], _spread)
+    spread = [line for line in seeds if line[1] != _spread(None)]  # one seed has none
+    fold = [
+        [name, *(_relative(rows, name, cell) for cell in CELLS)]
+        for name in dict.fromkeys(row["aggregator"] for row in rows)
+    ]
     parts = [
         "### Fold 1 alone\n\nThe recipe was chosen on people of the other four folds, but for the alarm and the still "
         "tracks: those on the development people of `faceline train`, who are of all folds (docs/decisions 12 and 13). "
@@ -42,10 +45,6 @@ def apart(found: Found) -> str:
             f"{markdown_table((head, spread), aligned='--:')}\n"
         )
     return "\n".join(parts)
-
-
-def _systems(rows: list[Found]) -> list[str]:
-    return list(dict.fromkeys(row["aggregator"] for row in rows))
 
 
 def _relative(rows: list[Found], system: str, cell: tuple[str, str, int]) -> str:
@@ -66,16 +65,6 @@ def _missed(rows: list[Found], system: str, cell: tuple[str, str, int], far: str
     return float(np.mean(values)) if values else None
 
 
-def _seeded(rows: list[Found]) -> list[str]:
-    """Systems with several seeds."""
-    return [
-        name for name in _systems(rows)
-        if any(row["spread_of_seeds"]["rank1"] is not None for row in rows if row["aggregator"] == name)
-    ]  # fmt: skip
-
-
-def _spread(rows: list[Found], system: str, cell: tuple[str, str, int]) -> str:
-    for row in rows:
-        if (row["aggregator"], row["photos"], row["set"], row["condition"], row["T"]) == (system, 1, *cell):
-            return " / ".join(number(row["spread_of_seeds"]["tar_at_far"][far], 4) for far in _FARS)
-    return "–"
+def _spread(row: Found | None) -> str:
+    deviations = row["spread_of_seeds"]["tar_at_far"] if row else {}
+    return " / ".join(number(deviations.get(far), 4) for far in _FARS)

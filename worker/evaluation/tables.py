@@ -22,7 +22,7 @@ def misses_table(rows: list[_Row]) -> _Lines:
         relative = row["miss_relative_to"]["norm8"] if row else {}
         return " / ".join(number(relative.get(far)) for far in ("1e-3", "1e-4"))
 
-    return _by_system(rows, told)
+    return by_system(rows, told)
 
 
 def intervals_table(rows: list[_Row]) -> _Lines:
@@ -32,12 +32,12 @@ def intervals_table(rows: list[_Row]) -> _Lines:
         bounds = row["ci95"]["miss_relative_to"]["norm8"]["1e-3"] if row else [None, None]
         return "–".join(number(bound) for bound in bounds) if bounds[0] is not None else "–"
 
-    return _by_system(rows, told)
+    return by_system(rows, told)
 
 
 def open_set_table(rows: list[_Row]) -> _Lines:
     """Header and lines: FNIR at FPIR 1 %, folds pooled, mean of seeds, by system."""
-    return _by_system(rows, lambda row: number(row["fnir_at_fpir"]["1e-2"], 3) if row else "–")
+    return by_system(rows, lambda row: number(row["fnir_at_fpir"]["1e-2"], 3) if row else "–")
 
 
 def terminal_table(title: str, table: _Lines) -> Table:
@@ -78,8 +78,8 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _by_system(rows: list[_Row], told: Callable[[_Row | None], str]) -> _Lines:
-    """A line for each system, of what is told of its row in each of the cells; None where it has none."""
+def by_system(rows: list[_Row], told: Callable[[_Row | None], str]) -> _Lines:
+    """Header, and a line for each system, of what is told of its row in each of the cells; None where it has none."""
     whole = _whole(rows)
     head = ["", *(f"{kind}, T={length}" for kind, _, length in CELLS)]
     systems = dict.fromkeys(row["aggregator"] for row in rows)

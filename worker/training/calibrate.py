@@ -21,7 +21,7 @@ from worker.training.train import scores
 LENGTH = 32
 IN_A_ROW = 3  # scores that confirm a name, as the decide stage does
 ALIKE = 0.01  # share of the others who stand in for the people enrolled: of one sex, age group and origin
-_FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 _RANDOM_OTHERS = 8  # of each track, a round
 _MOST_PEOPLE = 1000  # of a round: what it takes grows with their square, 130 MB with a thousand
 
@@ -55,10 +55,15 @@ def calibrate(
 
 
 def _table(highest: np.ndarray) -> dict[str, Any]:
-    """Of the comparisons' scores; but for the first two no FAR at which less than one of them is above."""
-    fars = list(_FARS[: max(2, sum(far * len(highest) >= 1 for far in _FARS))])
+    """Of the comparisons' scores."""
+    fars = measurable(len(highest))
     scores = [round(float(np.quantile(highest, 1 - far)), 6) for far in fars]
     return {"far": fars, "score": scores, "comparisons": len(highest)}
+
+
+def measurable(comparisons: int) -> list[float]:
+    """Those of FARS at which one of so many is above, or more; the first two in any case."""
+    return list(FARS[: max(2, sum(far * comparisons >= 1 for far in FARS))])
 
 
 def _drawn(num_people: int, rng: np.random.Generator) -> np.ndarray:
