@@ -168,6 +168,7 @@ def spoiled_embedder(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt.TensorRtDevice, "copy_out", spoiled)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoiled_embedder")
 def test_engines_that_say_something_else_are_not_served(default_settings: Settings) -> None:
     """The check at start compares with the CPU; where a network differs the worker doesn't start."""
@@ -185,6 +186,7 @@ def test_what_was_compiled_is_checked(host: Host, capsys: pytest.CaptureFixture[
     assert not host.cuda.blocks and not host.cuda.handles
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoiled_embedder")
 def test_what_was_compiled_and_differs_is_an_error(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 1 and the network's name, before a worker refuses to serve with it."""

@@ -173,6 +173,7 @@ def test_compiled_once(rtx: Flavour, tmp_path: Path) -> None:
     assert "another profile" in results["recognizer"].reason
 
 
+@pytest.mark.slow
 def test_another_recognizer_is_another_engine(rtx: Flavour, tmp_path: Path) -> None:
     """One trained anew has another digest; the old engine isn't used for it."""
     given = {"cache_dir": tmp_path}

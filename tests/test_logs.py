@@ -237,6 +237,7 @@ def test_outages_have_no_traceback_and_bugs_do(error: Exception, expected: bool)
     assert told.get("error") == (f"{type(error).__name__}: {error}" if expected else None)
 
 
+@pytest.mark.slow
 def test_a_real_outage_is_a_handful_of_lines() -> None:
     """The library, twice against a port on which nobody listens: no traceback, and nothing is said twice."""
     script = """

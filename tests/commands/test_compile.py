@@ -39,6 +39,7 @@ def no_gpu() -> None:
     pytest.skip(f"there is a GPU here, {gpu.name}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rtx", "loaded")
 def test_all_are_built_then_found(faceline: Run, cache: Path) -> None:
     """A row for each network with precision, size and why; the second time from the cache."""
@@ -55,6 +56,7 @@ def test_all_are_built_then_found(faceline: Run, cache: Path) -> None:
     assert all(Path(row["path"]).stat().st_size == row["bytes"] for row in second)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rtx", "loaded")
 def test_only_and_force(faceline: Run) -> None:
     """One network, in another precision than the settings', built though it is there."""

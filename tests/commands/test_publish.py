@@ -230,6 +230,7 @@ def test_a_camera_over_the_network(application: Settings) -> None:
     assert times == sorted(set(times))
 
 
+@pytest.mark.slow
 def test_no_broker_is_waited_for(folder: Path, tmp_path: Path) -> None:
     """Told once, with the cure; a signal ends it with exit code 1."""
     variables = {"FACELINE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "FACELINE_KAFKA__REQUEST_TIMEOUT_SECONDS": "1"}

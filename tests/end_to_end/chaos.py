@@ -34,6 +34,7 @@ from worker.types import MICROSECONDS
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SESSION_SECONDS = 3.0
+SETTLE_SECONDS = 0.5  # a broker writes the end of a transaction in a few ms
 FRAMES_PER_SECOND = 40.0  # of the long form: slow enough that every fault meets frames in flight
 QUICK = {"session_timeout_seconds": SESSION_SECONDS, "transaction_timeout_seconds": SESSION_SECONDS,
          "request_timeout_seconds": 5.0}  # fmt: skip
@@ -182,7 +183,8 @@ class Chaos:
                 outcome.faults[fault] += 1
             until(self.is_done, seconds, fleet.tend)
         except TimeoutError as error:
-            raise TimeoutError(f"{error}: {self.progress.committed()} of {self.num_frames}\n{fleet.logs()}") from error
+            done, lost = self.progress.committed(), self.lost_ends()
+            raise TimeoutError(f"{error}: {done} of {self.num_frames}\n{fleet.logs()}\n{lost}") from error
         finally:
             fleet.close()
         outcome.seconds = time.monotonic() - began
@@ -220,12 +222,23 @@ class Chaos:
     def restart(self, fleet: Fleet, plan: Plan) -> None:
         """The broker is stopped and started again, as in an upgrade.
 
-        It isn't killed: an only broker without replicas, killed within a transaction, can come back with that
-        transaction open for ever (docs/kafka.md says what to do then).
+        In the moment before, the workers are frozen: a batch is under way, but nobody is ending a transaction. What an
+        only broker without replicas is told to end while it goes down, or is killed in, can stay open for ever
+        (docs/kafka.md says what to do then).
         """
+        for worker in fleet.workers:
+            worker.send(signal.SIGSTOP)
+        time.sleep(SETTLE_SECONDS)
         self.broker.stop()
+        for worker in fleet.workers:
+            worker.send(signal.SIGCONT)
         time.sleep(self.rng.uniform(0.0, 2.0))
         self.broker.start()
+
+    def lost_ends(self) -> list[str]:
+        """What the broker says of transactions that it failed to end."""
+        lines = (self.broker.folder / "broker.log").read_text().splitlines()
+        return [line[:300] for line in lines if "Couldn't find leader endpoint" in line]
 
 
 def run(
@@ -299,9 +312,9 @@ def report(outcomes: list[Outcome], cameras: int, frames: int, seed: int) -> str
 `make chaos` (`python -m tests.end_to_end.chaos`, seed {seed}): {cameras} cameras × {frames} real frames interleaved on
 6 partitions of one real Apache Kafka 4.3.1 broker, {FRAMES_PER_SECOND:g} frames a second. Meanwhile two workers are
 killed (`kill -9`), frozen beyond their session and woken (SIGSTOP, SIGCONT), scaled 1 → 3 → 1, and the broker is
-stopped and started again. Afterwards one worker that nobody disturbs takes the same frames. Sessions last
-{SESSION_SECONDS:g} s, commits are 0.1 s apart. Faults are spread evenly over the frames, in an order drawn from the
-seed.
+stopped, with the workers frozen for the moment before, and started again. Afterwards one worker that nobody disturbs
+takes the same frames. Sessions last {SESSION_SECONDS:g} s, commits are 0.1 s apart. Faults are spread evenly over the
+frames, in an order drawn from the seed.
 
 A reader that knows only the topics (committed records of `identity.events`, the accounts on `track.state`) compares:
 

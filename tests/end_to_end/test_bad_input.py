@@ -96,6 +96,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_odd_frames_are_processed(plant: Callable[..., Plant], name: str) -> None:
     """Unusual, and fine: processed, and the face (where there is one large enough) followed and named."""

@@ -107,6 +107,7 @@ def test_what_is_kept_is_not_made_again(people: Path, tmp_path: Path, detector: 
     np.testing.assert_array_equal(mirrored.embeddings[1], first.embeddings[1])
 
 
+@pytest.mark.slow
 def test_bad_files_and_a_damaged_cache(people: Path, tmp_path: Path, detector: Engine, embedder: Engine) -> None:
     """Links to nothing and folders are passed over as in the other embeddings, and a damaged file is made anew."""
     for number in range(5):

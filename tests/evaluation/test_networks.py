@@ -48,6 +48,7 @@ def random_memoryless() -> Memoryless:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_kind_is_trained_and_asked(kind: str) -> None:
     """Scores are finite, of the shape asked for; a shorter track gives what the longer one gave at that length."""

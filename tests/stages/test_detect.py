@@ -80,6 +80,7 @@ def real_frames(test_data: Path, pattern: str) -> Iterator[Image]:
         yield cv2.imread(str(path), cv2.IMREAD_COLOR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["webcam/**/*.jpg", "lfw/*/*_0001.jpg", "crowd/*.mp4", "hamilton/**/*.jpg"])
 def test_as_opencv_does_on_people(detector: Engine, opencv: cv2.FaceDetectorYN, test_data: Path, pattern: str) -> None:
     """The same on six real frames of each kind."""

@@ -84,6 +84,7 @@ def video(path: Path, image: Image, frames: int, fps: float = 10) -> None:
     writer.release()
 
 
+@pytest.mark.slow
 def test_clips_are_embedded_as_they_are(tmp_path: Path, embedded: Embed) -> None:
     """A folder of frames and a video beside a photo: real rows after the made ones, one image more for each clip."""
     collins = tmp_path / "people" / "collins"
@@ -151,6 +152,7 @@ def test_an_image_of_somebody_else_is_reported(tmp_path: Path, embedded: Embed) 
         assert told[0].startswith("collins, usable image 3 of 4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clips", [True, False])
 def test_what_is_no_file_is_passed_over(tmp_path: Path, embedded: Embed, clips: bool) -> None:
     """A link to nothing, a folder with a photo's name, an image larger than OpenCV takes; a clip named like a photo."""
@@ -176,6 +178,7 @@ def test_what_is_no_file_is_passed_over(tmp_path: Path, embedded: Embed, clips: 
     assert len(embedded(clips=clips)[0].person) == len(faces.person) + 1, "what can be read now is read"
 
 
+@pytest.mark.slow
 def test_bad_photos_take_no_good_ones_place(tmp_path: Path, embedded: Embed) -> None:
     """The first two that can be used are used, wherever they come; who has none but bad ones is told."""
     collins = tmp_path / "people" / "collins"
@@ -196,6 +199,7 @@ def test_bad_photos_take_no_good_ones_place(tmp_path: Path, embedded: Embed) -> 
     np.testing.assert_allclose(embedded(max_images=2)[0].embeddings, faces.embeddings, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_everything_is_computed_once(tmp_path: Path, embedded: Embed, detector: Engine, embedder: Engine) -> None:
     """The second run calls no model; a changed frame, an added file and a damaged cache file are computed anew."""
     for name, image in (("collins", portrait()), ("hopper", other_portrait())):

@@ -40,6 +40,7 @@ def same(a: Recognizer, b: Recognizer) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_network_to_the_bit(tmp_path: Path) -> None:
     """Stopped after step 6, between a checkpoint and the next, and after step 7 again: weights and curve are equal."""
     judge = Development(FACES, OTHERS).judge
@@ -66,6 +67,7 @@ def test_a_resumed_run_ends_in_the_same_network_to_the_bit(tmp_path: Path) -> No
     assert stories[0]["finished"]
 
 
+@pytest.mark.slow
 def test_a_run_is_unfinished_until_it_gave_a_recognizer(tmp_path: Path) -> None:
     """Killed after its last step and before the export it still is; an earlier run's recognizer isn't its own."""
     kept = checkpoints(tmp_path)
@@ -78,6 +80,7 @@ def test_a_run_is_unfinished_until_it_gave_a_recognizer(tmp_path: Path) -> None:
         assert kept.unfinished() == step
 
 
+@pytest.mark.slow
 def test_checkpoints_and_looks_change_nothing(tmp_path: Path) -> None:
     """Where no look was better than the last, the network is the one of a run that nobody watched."""
     scores = iter([0.9, 0.8, 0.7, 0.6, 0.5])
@@ -109,6 +112,7 @@ def test_the_best_look_is_kept_and_a_stall_ends_it(tmp_path: Path) -> None:
     assert (story["step"], story["best_step"], len(story["development"])) == (8, 4, 4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_explains_itself(tmp_path: Path) -> None:
     """Recipe with its seed, network, data, versions, step and development curve, as JSON."""
     train(FACES, TRAIN, TINY, judge=Development(FACES, OTHERS).judge, checkpoints=checkpoints(tmp_path))

@@ -46,6 +46,7 @@ def story(folder: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_an_interrupted_training_goes_on(
     assert set(parts_of(out / "split.json", FACES.names)) == set(FACES.names)
 
 
+@pytest.mark.slow
 def test_killed_before_the_export(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +106,7 @@ def test_killed_before_the_export(
     assert "of development tracks" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_who_is_in_which_part_belongs_to_the_recognizer(
     tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

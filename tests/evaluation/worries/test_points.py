@@ -72,6 +72,7 @@ def test_the_longest_points_come_first() -> None:
     assert len(set(points)) == 7 and points[-1].system == "rules"
 
 
+@pytest.mark.slow
 def test_what_a_point_depends_on() -> None:
     """Another recipe, other people, another seed; but not another, smaller size, nor how many seeds there are."""
     digest = a_measure(Path("nowhere")).digest()
