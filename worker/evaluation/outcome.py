@@ -11,6 +11,7 @@ from worker.evaluation.believed import probability
 from worker.evaluation.cells import Cell
 from worker.evaluation.fixed import far_by_length
 from worker.evaluation.folds import split
+from worker.evaluation.mixed import without_mixed
 from worker.evaluation.networks import MAIN
 from worker.evaluation.noticed import jumps_noticed
 from worker.evaluation.operating import operating_point
@@ -37,6 +38,7 @@ def outcome(
     return {
         "protocol": _protocol(study),
         "rows": rows(results, bootstraps, report),
+        "without_mixed_folders": without_mixed(study, results),
         "probability": probability(results),
         "time_to_identity": time_to_identity(results),
         "far_at_fixed_threshold": far_by_length(results, bootstraps),

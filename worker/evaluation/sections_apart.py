@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.evaluation.tables import CELLS, by_system, markdown_table, number
+from worker.evaluation.tables import CELLS, by_system, markdown_table, misses_table, number
 
 FOLD = 0  # told as fold 1: no experiment on losses, rate and inputs tested these people
 _FARS = ("1e-3", "1e-4")
@@ -24,6 +24,24 @@ def fold_rows(rows: list[Found]) -> list[Found]:
 
 def apart(found: Found) -> str:
     """Section of Markdown; empty where the fold's rows weren't kept."""
+    return "\n".join(part for part in (_without_mixed(found), _one_fold(found)) if part)
+
+
+def _without_mixed(found: Found) -> str:
+    """Where there are such folders."""
+    told = found.get("without_mixed_folders")
+    if not told or not told["people"]:
+        return ""
+    return (
+        f"### Without {told['people']} people whose folders may hold two\n\nThose of whom `faceline train` and "
+        "`faceline evaluate` report that some images don't look like the others. While a folder names two people, "
+        "every system misses it, and the fewer are missed, the more of them are these. The check goes by the same "
+        "embeddings, so it may also leave out somebody who only looks different; nothing above leaves anybody out.\n\n"
+        f"{markdown_table(misses_table(told['rows']), aligned='--:')}\n"
+    )
+
+
+def _one_fold(found: Found) -> str:
     rows = found.get("rows_of_fold_1") or []
     if not rows:
         return ""
