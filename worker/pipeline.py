@@ -138,6 +138,7 @@ class TrackView:
     announced: bool = False
     doubted: bool = False  # it may show somebody else than its first person right now
     quality: FaceQuality | None = None  # of this frame's crop; None where it wasn't used
+    alarm: float | None = None  # that the frames so far show a jump to another person; None where it wasn't used
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,5 +521,6 @@ def _view(memory: TrackMemory, update: TrackUpdate, used: _Used | None) -> Track
     best = used.match.candidates[0].score if used.match.candidates else None
     answer, bar = used.recognition, used.match.threshold
     return replace(
-        view, weight=answer.weight, first_person=answer.first_person, score=best, threshold=bar, quality=used.quality
-    )
+        view, weight=answer.weight, first_person=answer.first_person, alarm=answer.alarm, score=best, threshold=bar,
+        quality=used.quality,
+    )  # fmt: skip

@@ -93,7 +93,7 @@ def _views(camera: str, number: int) -> Iterator[TrackView]:
         weight, first_person = (0.01, 0.1) if jumped else (1.0 + number, 1.0)
         yield TrackView(
             update("t-1", number), identity, weight, first_person, 0.5 + number / 20, 0.4,
-            announced=number > 0, doubted=jumped, quality=quality(number),
+            announced=number > 0, doubted=jumped, quality=quality(number), alarm=0.8 if number == 9 else 0.02,
         )  # fmt: skip
         return
     yield TrackView(update("t-2", number), STRANGER, 1.0, 1.0, 0.1, 0.4, announced=True)

@@ -1,13 +1,19 @@
 """Which frames counted, and what speaks for why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from tests.reporting import made
 from worker.engines.models import load_recognizer
-from worker.reporting.counted import HORIZON, faded, goes_with, share_of_other_person
+from worker.messages import to_event
+from worker.reporting.counted import HORIZON, faded, goes_with, lightest, share_of_other_person
+from worker.reporting.explain import Explanation, Reading
 from worker.reporting.light import face_light
 from worker.reporting.story import TracePoint
+from worker.types import Identity
 
 
 def frame(number: int, weight: float, other_person: bool = False, **figures: float) -> TracePoint:
@@ -38,6 +44,24 @@ def test_the_share_of_another_person() -> None:
     """Of all weight; none where nothing weighs anything."""
     assert share_of_other_person([frame(0, 3.0), frame(1, 1.0, other_person=True)]) == 0.25
     assert share_of_other_person([frame(0, 0.0, other_person=True)]) == share_of_other_person([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("first_person", "alarm", "words"),
+    [
+        (0.9, 0.8, "taken for another person, by the alarm"),
+        (0.1, 0.8, "taken for another person"),
+        (0.1, None, "taken for another person"),
+    ],
+)
+def test_who_took_a_frame_for_another_persons(first_person: float, alarm: float | None, words: str) -> None:
+    """The alarm is named where the frame by itself would have passed."""
+    odd = frame(2, 0.5, other_person=True, first_person=first_person)
+    decision = made.decision(made.CAMERA, "t-1", 1, 3, "present", Identity("unknown"))
+    event = to_event(replace(decision, evidence=()), made.CONTEXT, "7")
+    frames = [*(frame(n, 1.0 + n) for n in (0, 1)), replace(odd, alarm=alarm)]
+    shown = lightest(Explanation(event, Reading("here"), frames=frames))
+    assert shown[0].why == words and shown[0].alarm == alarm
 
 
 def test_frames_fade_as_they_do_in_serving() -> None:

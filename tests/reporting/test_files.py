@@ -59,6 +59,8 @@ def test_trace_has_every_used_frame(tmp_path: Path) -> None:
     assert [p.other_person for p in door] == [False] * 8 + [True] * 2
     assert door[4].time_us == made.reference("", 4).capture_time_us
     assert door[4].score == pytest.approx(0.7)
+    assert [p.alarm for p in door] == [0.02] * 9 + [0.8]
+    assert {p.alarm for p in points if p.track_id != "t-1"} == {None}
 
 
 def test_files_of_an_earlier_run_go(tmp_path: Path) -> None:

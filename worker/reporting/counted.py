@@ -10,7 +10,9 @@ import numpy as np
 from worker.messages import EvidenceMessage, IdentityEvent, QualityMessage
 from worker.reporting.explain import Explanation
 from worker.reporting.story import TracePoint, microseconds
+from worker.stages.decide import DecideOptions
 
+_DECIDE = DecideOptions()
 LIGHTEST_SHOWN = 3
 HORIZON = 48  # used frames after which older ones fade, in every network that 'faceline train' makes
 _FEW = 5  # frames: fewer have no order to speak of
@@ -41,6 +43,7 @@ class CountedFrame:
     detection_score: float | None = None
     first_person: float | None = None  # 0…1: how sure it is that it shows the track's first person
     other_person: bool | None = None
+    alarm: float | None = None  # 0…1: that the track's frames together show a jump to another person
     why: str = ""  # how it stands out among the track's frames
 
 
@@ -142,13 +145,13 @@ def _told(item: EvidenceMessage, size: float, quality: QualityMessage | None) ->
 def _traced(frame: TracePoint, share: float, size: float | None) -> CountedFrame:
     return CountedFrame(
         frame.time_us, frame.offset, share, size if frame.face_pixels is None else frame.face_pixels, frame.sharpness,
-        frame.light, frame.norm, frame.detection_score, frame.first_person, frame.other_person,
+        frame.light, frame.norm, frame.detection_score, frame.first_person, frame.other_person, frame.alarm,
     )  # fmt: skip
 
 
 def _explained(frame: CountedFrame, typical: Mapping[str, float]) -> CountedFrame:
     """With what is unusual about it among the track's frames; the recognizer itself sees the embedding and its norm."""
-    words = ["taken for another person"] if frame.other_person else []
+    words = ["taken for another person" + (", by the alarm" if _alone(frame) else "")] if frame.other_person else []
     for name, (below, above) in _WORDS.items():
         value, middle = getattr(frame, name), typical.get(name)
         if value is not None and middle:
@@ -157,6 +160,12 @@ def _explained(frame: CountedFrame, typical: Mapping[str, float]) -> CountedFram
     if score is not None and middle is not None and score < middle - _DETECTED_APART:
         words.append("detected less surely")
     return replace(frame, why=", ".join(words))
+
+
+def _alone(frame: CountedFrame) -> bool:
+    """Whether only the alarm took the frame for somebody else's, by the limits as shipped."""
+    agrees = frame.first_person is None or frame.first_person >= _DECIDE.foreign_share
+    return agrees and frame.alarm is not None and frame.alarm > _DECIDE.jump_alarm
 
 
 def _medians(frames: Sequence[TracePoint] | Sequence[CountedFrame]) -> dict[str, float]:

@@ -126,7 +126,7 @@ class Report:
             return
         point = TracePoint(
             result.time_us, ref.offset, update.track_id, ref.camera, view.weight, view.first_person, view.doubted,
-            view.score, view.threshold, light=face_light(result.image, update.box_xyxy),
+            view.score, view.threshold, light=face_light(result.image, update.box_xyxy), alarm=view.alarm,
         )  # fmt: skip
         if (crop := view.quality) is not None:
             point = replace(

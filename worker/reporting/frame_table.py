@@ -11,7 +11,7 @@ from worker.reporting.explain import Explanation
 from worker.reporting.words import clock, figure, percent, plural
 
 _BAR = 24  # characters, where the terminal is wide enough
-_BESIDE_BAR = 96  # characters that the other columns take
+_BESIDE_BAR = 103  # characters that the other columns take
 
 _COLUMNS: dict[str, Callable[[CountedFrame], str | None]] = {
     "px": lambda frame: _whole(frame.face_pixels),
@@ -20,6 +20,7 @@ _COLUMNS: dict[str, Callable[[CountedFrame], str | None]] = {
     "light": lambda frame: _whole(frame.light),
     "norm": lambda frame: None if frame.norm is None else f"{frame.norm:.1f}",
     "agrees": lambda frame: None if frame.first_person is None else percent(frame.first_person),
+    "alarm": lambda frame: None if frame.alarm is None else percent(frame.alarm),
 }
 _MEANINGS = {
     "px": "shorter side of the face",
@@ -28,6 +29,7 @@ _MEANINGS = {
     "light": "mean grey, of 255",
     "norm": "of the embedding, long for a clear face",
     "agrees": "how sure that it is the track's first person",
+    "alarm": "how sure, by all frames so far, that the track has gone over to another",
     "why": "against the median of the track's frames",
 }
 

@@ -38,6 +38,7 @@ class TracePoint:
     norm: float | None = None
     sharpness: float | None = None
     light: float | None = None  # mean grey of the face, 0…255
+    alarm: float | None = None  # 0…1: that the frames together show a jump to another person; None in older traces
 
     def to_json(self) -> str:
         """The line, without its newline; figures to six digits."""
@@ -48,6 +49,7 @@ class TracePoint:
             "camera": self.camera,
             "weight": _six_digits(self.weight),
             "first_person": _six_digits(self.first_person),
+            "alarm": _six_digits(self.alarm),
             "other_person": self.other_person,
             "score": _six_digits(self.score),
             "threshold": _six_digits(self.threshold),
@@ -62,7 +64,8 @@ class TracePoint:
         return TracePoint(
             microseconds(found["time"]), int(found["offset"]), str(found["track_id"]), str(found["camera"]),
             float(found["weight"]), float(found["first_person"]), bool(found["other_person"]),
-            _number(found["score"]), _number(found["threshold"]), *(_number(found.get(name)) for name in QUALITY),
+            _number(found["score"]), _number(found["threshold"]),
+            *(_number(found.get(name)) for name in (*QUALITY, "alarm")),
         )  # fmt: skip
 
 
