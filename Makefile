@@ -59,7 +59,7 @@ bench: install  ## measure speed and memory, write benchmarks/pipeline.md
 
 int8: install  ## calibrate the int8 embedder on LFW, write worker/data/models/sface.int8.json
 	$(BIN)/faceline models pull
-	$(BIN)/python -m worker.evaluation.calibrate --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw --name LFW
+	$(BIN)/python -m worker.evaluation.precision.calibrate --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw --name LFW
 
 evaluation: install  ## the whole study on LFW, more than an hour; write benchmarks/recognition.md
 	$(BIN)/faceline models pull

@@ -204,7 +204,7 @@ RULES: dict[Callable[[Module], list[str]], list[Module]] = {
         sample("worker.commands.demo", "def f():\n    from worker.training.model import Recognizer"),
         sample("worker.service", "if TYPE_CHECKING:\n    from torch import Tensor"),
         sample("worker.assemble", "from worker.evaluation.metrics import roc"),
-        sample("worker.commands.run", "def f():\n    import worker.evaluation.report"),
+        sample("worker.commands.run", "def f():\n    import worker.evaluation.precision.report"),
         sample("worker.engines.x", "importlib.import_module('torch')"),
     ],
     the_log_is_a_protocol: [sample("worker.transport.log", "from worker.pipeline import FrameIn")],

@@ -13,9 +13,9 @@ from worker.engines.engine import Engine
 from worker.engines.models import load_recognizer
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import ModelError
-from worker.evaluation import calibrate, footage, precision, protocols, report
-from worker.evaluation.calibrate import SHIPPED, calibration_crops
 from worker.evaluation.embedders import PRECISIONS, open_embedder
+from worker.evaluation.precision import calibrate, footage, guard, protocols, report
+from worker.evaluation.precision.calibrate import SHIPPED, calibration_crops
 from worker.settings import Settings
 
 SIMILAR = {
@@ -29,7 +29,7 @@ SPEED = {"fp32": {"median": 2.0, "least": 1.5}, "int8": {"median": 1.0, "least":
 def judged() -> list[report.Result]:
     """A made protocol: int8 lost a lot, fp16 nothing."""
     made = {"fp32": system(150, 3), "fp16": system(150, 3), "int8": system(150, 3, worse=0.6)}
-    return precision.judge("made", made, rounds=100)
+    return guard.judge("made", made, rounds=100)
 
 
 def test_a_sure_drop_fails(judged: list[report.Result]) -> None:
@@ -42,8 +42,8 @@ def test_a_sure_drop_fails(judged: list[report.Result]) -> None:
 def test_an_unsure_drop_passes() -> None:
     """Where the interval reaches down to what is tolerated nothing is proven, and the page shows how wide it is."""
     made = {"fp32": system(12, 3), "int8": system(12, 3, worse=0.2)}
-    result = precision.judge("few people", made, rounds=200)[1]
-    assert result.drop is not None and result.drop.high > precision.TOLERATED >= result.drop.low
+    result = guard.judge("few people", made, rounds=200)[1]
+    assert result.drop is not None and result.drop.high > guard.TOLERATED >= result.drop.low
     assert not result.failed
 
 
@@ -79,9 +79,9 @@ def test_who_calibrates_is_never_judged(test_data: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(calibrate.cv2, "imread", reading)
     monkeypatch.setattr(calibrate, "largest_central_face", lambda image, detector: None)
-    monkeypatch.setattr(precision, "embedded", embedding)
+    monkeypatch.setattr(guard, "embedded", embedding)
     calibration_crops(test_data / "lfw", None)  # type: ignore[arg-type]
-    precision.embed_unseen(test_data / "lfw", tmp_path, Settings(), lambda line: None)
+    guard.embed_unseen(test_data / "lfw", tmp_path, Settings(), lambda line: None)
     assert len(read) == calibrate.NUM_PEOPLE
     assert len(judged) == len(PRECISIONS)
     assert all(len(only) > 300 and not only & read for only in judged)
@@ -92,7 +92,7 @@ def test_who_calibrates_is_never_judged(test_data: Path, monkeypatch: pytest.Mon
 def test_guard_on_a_few_people(test_data: Path, tmp_path: Path, default_settings: Settings) -> None:
     """Ten people of each part, all precisions: everything runs, fp16 and int8 are near fp32, nobody fails surely."""
     try:
-        faces = precision.embed_unseen(test_data / "lfw", tmp_path, default_settings, lambda line: None, num_people=10)
+        faces = guard.embed_unseen(test_data / "lfw", tmp_path, default_settings, lambda line: None, num_people=10)
     except ModelError as error:
         pytest.skip(str(error).replace(str(default_settings.models.dir), "the cache"))
     similar = {name: report.similarity(faces["fp32"], faces[name]) for name in PRECISIONS}
@@ -100,7 +100,7 @@ def test_guard_on_a_few_people(test_data: Path, tmp_path: Path, default_settings
     assert similar["int8"]["clean_mean"] > 0.99 and similar["int8"]["poor_mean"] > 0.99
     trained = load_recognizer()
     network = protocols.Recognizer(OnnxRuntimeEngine(trained.recognizer), OnnxRuntimeEngine(trained.enrol))
-    results = precision.on_photos(faces, network, 50, lambda line: None)
+    results = guard.on_photos(faces, network, 50, lambda line: None)
     assert {result.protocol for result in results} == {"photos", "poor photos", "tracks of 8 poor frames"}
     assert [result for result in results if result.failed] == []
     print("\n" + report.markdown(results, similar, SPEED))

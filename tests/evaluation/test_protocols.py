@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from worker.engines.engine import Engine
-from worker.evaluation.protocols import Recognizer, compare_sessions, photos, poor_photos, track_scores, tracks
+from worker.evaluation.precision.protocols import (
+    Recognizer,
+    compare_sessions,
+    photos,
+    poor_photos,
+    track_scores,
+    tracks,
+)
 from worker.training.data import NUM_SINGLE, VARIANTS, EmbeddedFaces
 
 

@@ -1,4 +1,4 @@
-"""Calibrate the int8 embedder: ``python -m worker.evaluation.calibrate --data lfw/ --name LFW`` (``make int8``).
+"""Calibrate the int8 embedder: ``python -m worker.evaluation.precision.calibrate --data DIR --name NAME``.
 
 Takes one photo each of people of the training part, as it is and degraded as cameras degrade. Writes the file that the
 package ships and both models into the cache; then run the guard (``worker.evaluation.precision``).
@@ -26,7 +26,7 @@ from worker.training.sequences import split_people
 from worker.types import Image
 
 NUM_PEOPLE = 128
-SHIPPED = Path(__file__).parents[1] / "data" / "models" / "sface.int8.json"
+SHIPPED = Path(__file__).parents[2] / "data" / "models" / "sface.int8.json"
 
 
 def calibration_crops(folder: Path, detector: Engine, num_people: int = NUM_PEOPLE, seed: int = 0) -> Image:

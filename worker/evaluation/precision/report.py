@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from worker.evaluation.calibrate import written
 from worker.evaluation.embedders import open_embedder
 from worker.evaluation.metrics import Interval
+from worker.evaluation.precision.calibrate import written
 from worker.settings import Settings
 from worker.training.data import VARIANTS, EmbeddedFaces
 

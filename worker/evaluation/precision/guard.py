@@ -14,11 +14,11 @@ import numpy as np
 
 from worker.engines.models import DETECTOR, load, load_recognizer, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
-from worker.evaluation import footage, protocols, report
-from worker.evaluation.calibrate import SHIPPED
 from worker.evaluation.embedders import PRECISIONS, embedded, open_embedder
 from worker.evaluation.metrics import Comparisons, bootstrap_drop, tar_at
-from worker.evaluation.report import TOLERATED, Result
+from worker.evaluation.precision import footage, protocols, report
+from worker.evaluation.precision.calibrate import SHIPPED
+from worker.evaluation.precision.report import TOLERATED, Result
 from worker.settings import Settings, load_settings
 from worker.training.data import EmbeddedFaces
 from worker.training.sequences import split_people
@@ -126,7 +126,3 @@ def main() -> int:
             f"{100 * TOLERATED:g} is not tolerated: calibrate anew, or leave more layers in float"
         )
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
