@@ -24,11 +24,13 @@ def main(arguments: list[str]) -> int:
         print("tests.parts takes no -m, it divides by that itself: use pytest", file=sys.stderr)
         return 4
     LOG.parent.mkdir(exist_ok=True)
+    # A terminal tells the parts as well, and they end in order. Set before they start: what is ignored is inherited, as
+    # by whatever a shell runs in the background, and would leave them deaf.
+    signal.signal(signal.SIGINT, lambda *_: None)
     with LOG.open("wb") as kept:
         alone = subprocess.Popen([*_behind(), *PYTEST, "-m", "not kafka", *arguments])
         with_broker = subprocess.Popen([*PYTEST, "-m", "kafka", *arguments], stdout=kept, stderr=kept)
         both = (alone, with_broker)
-        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells the parts as well, and they end in order
         signal.signal(signal.SIGTERM, lambda *_: [part.send_signal(signal.SIGINT) for part in both])
         codes = [part.wait() for part in both]
     print("\n== the tests with a broker ==", flush=True)

@@ -31,12 +31,16 @@ def test_skipped():
 WITH_A_BROKER = "import pytest\n\n@pytest.mark.kafka\ndef test_with_a_broker(): pass"
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """With the markers of this suite, over the files of the folder, where the log is written too."""
+def start(folder: Path, *arguments: str, deaf: bool = False) -> subprocess.Popen[str]:
+    """With the markers of this suite, over the files of the folder, where the log is written too.
+
+    ``deaf``: with SIGINT ignored, as a shell starts what is to run in the background.
+    """
     command = [sys.executable, "-m", "tests.parts", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
     return subprocess.Popen(
         [*command, *arguments, str(folder)], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if deaf else None,
     )  # fmt: skip
 
 
@@ -98,10 +102,11 @@ def test_it_divides_by_marks_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_killed_run_had_to_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deaf", [False, True])
+def test_what_the_killed_run_had_to_say(tmp_path: Path, deaf: bool) -> None:
     """Is in a file, also of the part whose output is shown at the end alone."""
     (tmp_path / "test_suite.py").write_text(f"{WITH_A_BROKER}; open('began', 'w').close(); import time; time.sleep(60)")
-    with start(tmp_path, "-s") as killed:
+    with start(tmp_path, "-s", deaf=deaf) as killed:
         while not (tmp_path / "began").exists():
             assert killed.poll() is None
             time.sleep(0.1)
