@@ -1,10 +1,12 @@
 """Everybody against everybody, across sessions: the NUAA webcam people through the whole pipeline.
 
-``python -m tests.end_to_end.webcam`` prints the table of docs/real-footage.md.
+``python -m tests.end_to_end.webcam [--photos N]`` prints the table of docs/real-footage.md, and what it comes to.
 """
 
+import argparse
 import os
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,15 +34,14 @@ class Pair:
     threshold: float | None
 
 
-def pairs(folder: Path, loaded: Loaded) -> list[Pair]:
+def pairs(folder: Path, loaded: Loaded, num_photos: int = NUM_PHOTOS) -> list[Pair]:
     """All sessions against each session of a person who comes back; one person in the gallery at a time."""
     settings = load_settings(environ={})
     sequences = sorted(path for person in folder.iterdir() for path in person.iterdir())
     quick = cached(loaded)
     rows = []
     for enrolled in (s for s in sequences if s.parent.name in RETURNING):
-        files = sorted(enrolled.iterdir())
-        photos = [files[i].read_bytes() for i in np.linspace(0, len(files) - 1, NUM_PHOTOS).round().astype(int)]
+        photos = _photos(enrolled, num_photos)
         with tempfile.TemporaryDirectory() as scratch:
             gallery = gallery_of({enrolled.parent.name: photos}, Path(scratch), quick, settings)
             for played in sequences:
@@ -48,6 +49,27 @@ def pairs(folder: Path, loaded: Loaded) -> list[Pair]:
                     run = undisturbed(Plant(quick, gallery, partitions=1), frames_of(played))
                     rows.append(_pair(enrolled, played, run))
     return rows
+
+
+def together(folder: Path, loaded: Loaded) -> list[tuple[str, Counter[str | None]]]:
+    """All who come back enrolled at once, from their first sessions; who was confirmed in each other session."""
+    quick, settings = cached(loaded), load_settings(environ={})
+    first = {name: min((folder / name).iterdir()) for name in RETURNING}
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        photos = {name: _photos(session, NUM_PHOTOS) for name, session in first.items()}
+        gallery = gallery_of(photos, Path(scratch), quick, settings)
+        for played in sorted(path for person in folder.iterdir() for path in person.iterdir()):
+            if played not in first.values():
+                run = undisturbed(Plant(quick, gallery, partitions=1), frames_of(played))
+                named = [e["identity"]["person_id"] for e in run.events(played.name) if e["kind"] == "confirmed"]
+                rows.append((played.name, Counter(named)))
+    return rows
+
+
+def _photos(session: Path, number: int) -> list[bytes]:
+    files = sorted(session.iterdir())
+    return [files[i].read_bytes() for i in np.linspace(0, len(files) - 1, number).round().astype(int)]
 
 
 def frames_of(sequence: Path) -> list[Frame]:
@@ -80,5 +102,28 @@ def _cell(row: Pair) -> str:
     return f"**{text}**" if row.same else text
 
 
+def told(rows: list[Pair]) -> str:
+    """What the table comes to."""
+    same, others = [row for row in rows if row.same], [row for row in rows if not row.same]
+    least = min(row.best_score or 0.0 for row in same)
+    return (
+        f"the same person: {sum(row.confirmed for row in same)} of {len(same)} confirmed, lowest score {least:.2f}; "
+        f"others: {sum(row.confirmed for row in others)} of {len(others)} confirmed, highest score "
+        f"{max(row.best_score or 0.0 for row in others):.2f}"
+    )
+
+
+def main() -> None:
+    """The table, and everybody at once."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=NUM_PHOTOS, help="to enrol each session with")
+    folder = Path(os.environ["FACELINE_TEST_DATA"]) / "webcam"
+    number, loaded = parser.parse_args().photos, open_models(load_settings(environ={}))
+    rows = pairs(folder, loaded, number)
+    print(f"{markdown(rows)}\n\n{told(rows)}\n\nall at once, {NUM_PHOTOS} photos each:")
+    for name, confirmed in together(folder, loaded):
+        print(f"{name}: {dict(confirmed) or 'nobody'}")
+
+
 if __name__ == "__main__":
-    print(markdown(pairs(Path(os.environ["FACELINE_TEST_DATA"]) / "webcam", open_models(load_settings(environ={})))))
+    main()
