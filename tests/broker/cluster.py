@@ -136,16 +136,19 @@ class Broker:
                 raise NoBroker(f"the broker didn't start: {(self.folder / 'broker.log').read_text()[-2000:]}")
             time.sleep(0.1)
 
-    def stop(self, *, hard: bool = False) -> None:
-        """Stop it; ``hard``: kill it."""
+    def stop(self, *, hard: bool = False) -> bool:
+        """Stop it; ``hard``: kill it, as also happens after 30 s. Returns whether it ended by itself."""
+        in_order = not hard
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL if hard else signal.SIGTERM)
             try:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
+                in_order = False
                 self._process.kill()
                 self._process.wait()
             self._process = None
+        return in_order
 
     def suspend(self) -> None:
         """Freeze the process: connections stay, nothing answers."""

@@ -222,16 +222,17 @@ class Chaos:
     def restart(self, fleet: Fleet, plan: Plan) -> None:
         """The broker is stopped and started again, as in an upgrade.
 
-        In the moment before, the workers are frozen: a batch is under way, but nobody is ending a transaction. What an
+        In the moment before, the workers are frozen: a transaction may be open, but no worker is ending one. What an
         only broker without replicas is told to end while it goes down, or is killed in, can stay open for ever
         (docs/kafka.md says what to do then).
         """
         for worker in fleet.workers:
             worker.send(signal.SIGSTOP)
         time.sleep(SETTLE_SECONDS)
-        self.broker.stop()
+        in_order = self.broker.stop()
         for worker in fleet.workers:
             worker.send(signal.SIGCONT)
+        assert in_order, "the broker didn't stop in 30 s and was killed"
         time.sleep(self.rng.uniform(0.0, 2.0))
         self.broker.start()
 

@@ -51,13 +51,13 @@ def pairs(folder: Path, loaded: Loaded, num_photos: int = NUM_PHOTOS) -> list[Pa
     return rows
 
 
-def together(folder: Path, loaded: Loaded) -> list[tuple[str, Counter[str | None]]]:
+def together(folder: Path, loaded: Loaded, num_photos: int = NUM_PHOTOS) -> list[tuple[str, Counter[str | None]]]:
     """All who come back enrolled at once, from their first sessions; who was confirmed in each other session."""
     quick, settings = cached(loaded), load_settings(environ={})
     first = {name: min((folder / name).iterdir()) for name in RETURNING}
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        photos = {name: _photos(session, NUM_PHOTOS) for name, session in first.items()}
+        photos = {name: _photos(session, num_photos) for name, session in first.items()}
         gallery = gallery_of(photos, Path(scratch), quick, settings)
         for played in sorted(path for person in folder.iterdir() for path in person.iterdir()):
             if played not in first.values():
@@ -103,13 +103,13 @@ def _cell(row: Pair) -> str:
 
 
 def told(rows: list[Pair]) -> str:
-    """What the table comes to."""
-    same, others = [row for row in rows if row.same], [row for row in rows if not row.same]
-    least = min(row.best_score or 0.0 for row in same)
+    """What the table comes to; without the pairs that had nobody enrolled, whose sessions show no score."""
+    scored = [(row, row.best_score) for row in rows if row.best_score is not None]
+    same, others = ([(row, score) for row, score in scored if row.same == which] for which in (True, False))
     return (
-        f"the same person: {sum(row.confirmed for row in same)} of {len(same)} confirmed, lowest score {least:.2f}; "
-        f"others: {sum(row.confirmed for row in others)} of {len(others)} confirmed, highest score "
-        f"{max(row.best_score or 0.0 for row in others):.2f}"
+        f"the same person: {sum(row.confirmed for row, _ in same)} of {len(same)} confirmed, lowest score "
+        f"{min(score for _, score in same):.2f}; others: {sum(row.confirmed for row, _ in others)} of {len(others)} "
+        f"confirmed, highest score {max(score for _, score in others):.2f}; {len(rows) - len(scored)} without a score"
     )
 
 
@@ -117,11 +117,11 @@ def main() -> None:
     """The table, and everybody at once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=NUM_PHOTOS, help="to enrol each session with")
-    folder = Path(os.environ["FACELINE_TEST_DATA"]) / "webcam"
-    number, loaded = parser.parse_args().photos, open_models(load_settings(environ={}))
+    number = parser.parse_args().photos
+    folder, loaded = Path(os.environ["FACELINE_TEST_DATA"]) / "webcam", open_models(load_settings(environ={}))
     rows = pairs(folder, loaded, number)
-    print(f"{markdown(rows)}\n\n{told(rows)}\n\nall at once, {NUM_PHOTOS} photos each:")
-    for name, confirmed in together(folder, loaded):
+    print(f"{markdown(rows)}\n\n{told(rows)}\n\nall at once:")
+    for name, confirmed in together(folder, loaded, number):
         print(f"{name}: {dict(confirmed) or 'nobody'}")
 
 

@@ -65,10 +65,10 @@ def test_a_confirmation(folder: Path) -> None:
         assert part in text, part
     (row,) = [line.split() for line in text.splitlines() if "█" * 14 in line]
     assert row[:2] == ["0:00.3", "3"]
-    *_, size, detected, sharpness, light, norm, over, ninety_nine, sign, two, _ = row
+    *_, size, detected, sharpness, light, norm, over, ninety_nine, sign, alarm = row
     assert (size, detected, sharpness, norm) == ("65", "0.90", "180", "9.5")
     assert (over, ninety_nine, sign) == ("over", "99", "%"), "how surely it shows the first person"
-    assert two == "2", "per cent: the alarm"
+    assert alarm == "0.02"
     assert 60 < int(light) < 200
     assert "not on record" not in text
 

@@ -1,5 +1,6 @@
 """What is missed without the folders that seem to hold two people: their errors are no system's."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,13 @@ from numpy.typing import NDArray
 
 from worker.evaluation.records import Record
 from worker.evaluation.results import Results
+from worker.evaluation.rows import FARS, MISSED_AT, REFERENCES
 from worker.evaluation.study import Study
 from worker.evaluation.tables import CELLS
 from worker.training.data import VARIANTS, EmbeddedFaces
 from worker.training.suspects import suspects
 
-_REFERENCE = "norm8"
-_FARS = {"1e-3": 1e-3, "1e-4": 1e-4}
+_REFERENCE = REFERENCES[0]
 
 
 def without_mixed(study: Study, results: Results) -> dict[str, Any]:
@@ -28,12 +29,12 @@ def without_mixed(study: Study, results: Results) -> dict[str, Any]:
             system: {
                 name: np.mean(
                     [
-                        missed_without(results.record(system, seed, fold, cell), left_out[fold], far)
+                        missed_without(results.record(system, seed, fold, cell), left_out[fold], FARS[name])
                         for seed in results.seeds(system)
                         for fold in results.folds
                     ]
                 )
-                for name, far in _FARS.items()
+                for name in MISSED_AT
             }
             for system in results.systems
         }
@@ -44,7 +45,7 @@ def without_mixed(study: Study, results: Results) -> dict[str, Any]:
                 "miss_relative_to": {
                     _REFERENCE: {
                         name: float(own[name] / missed[_REFERENCE][name]) if missed[_REFERENCE][name] else None
-                        for name in _FARS
+                        for name in MISSED_AT
                     }
                 },
             }
@@ -60,10 +61,14 @@ def mixed_people(faces: EmbeddedFaces) -> NDArray:
 
 
 def missed_without(record: Record, people: NDArray, far: float) -> float:
-    """1 − TAR at ``far`` without whatever shows one of ``people``, or is compared with them."""
-    met = record.met.astype(int)
+    """1 − TAR at ``far`` without the tracks and photos of ``people`` [K], numbers within the fold; intruders stay."""
+    met = record.met.copy()
     met[people] = 0
     met[:, people] = 0
-    strangers = record.highest[~np.isin(record.highest_persons, people).any(1)]
-    threshold = strangers[min(int(far * met.sum() * (1 + 1e-12)), len(strangers) - 1)]
-    return float((record.genuine[~np.isin(record.person, people)] <= threshold).mean())
+    left = replace(
+        record,
+        genuine=record.genuine[~np.isin(record.person, people)],
+        highest=record.highest[~np.isin(record.highest_persons, people).any(1)],
+        met=met,
+    )
+    return 1 - left.tar(far)

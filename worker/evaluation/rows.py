@@ -14,7 +14,7 @@ from worker.evaluation.results import Results
 FARS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}
 FPIRS = {"1e-2": 1e-2, "1e-3": 1e-3}
 REFERENCES = ("norm8", "centred_norm8")
-_MISSED_AT = ("1e-3", "1e-4")
+MISSED_AT = ("1e-3", "1e-4")
 
 Row = dict[str, Any]
 
@@ -47,7 +47,7 @@ def _of_fold(results: Results, cell: Cell, system: str, seed: int, fold: int) ->
     record = results.record(system, seed, fold, cell)
     references = {name: results.record(name, 0, fold, cell) for name in REFERENCES}
     relative = {
-        name: {far: _quotient(1 - record.tar(FARS[far]), 1 - other.tar(FARS[far])) for far in _MISSED_AT}
+        name: {far: _quotient(1 - record.tar(FARS[far]), 1 - other.tar(FARS[far])) for far in MISSED_AT}
         for name, other in references.items()
     }
     return _named(cell, system, seed, fold) | {
@@ -66,11 +66,11 @@ def _over_all(results: Results, cell: Cell, bootstraps: int) -> list[Row]:
         for system in results.systems
     }
     paired = {name: [[one.paired() for one in folds] for folds in seeds] for name, seeds in by_system.items()}
-    missed = {far: misses(paired, FARS[far], rounds=bootstraps) for far in _MISSED_AT}
+    missed = {far: misses(paired, FARS[far], rounds=bootstraps) for far in MISSED_AT}
     found = []
     for system, seeds in by_system.items():
         intervals = {
-            name: {far: ratio(missed[far][system], missed[far][name]) for far in _MISSED_AT} for name in REFERENCES
+            name: {far: ratio(missed[far][system], missed[far][name]) for far in MISSED_AT} for name in REFERENCES
         }
         tars = {name: [np.mean([one.tar(far) for one in folds]) for folds in seeds] for name, far in FARS.items()}
         searched = [joined([one.searches for one in folds]) for folds in seeds]

@@ -1,4 +1,4 @@
-"""What stands beside the mean of all folds: the part of people that took least part in choices; how seeds differ."""
+"""What stands beside the mean of all folds: without mixed folders, the fold that took least part in choices, seeds."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def fold_rows(rows: list[Found]) -> list[Found]:
 
 
 def apart(found: Found) -> str:
-    """Section of Markdown; empty where the fold's rows weren't kept."""
+    """Sections of Markdown; empty where nothing of it was kept."""
     return "\n".join(part for part in (_without_mixed(found), _one_fold(found)) if part)
 
 
@@ -34,9 +34,10 @@ def _without_mixed(found: Found) -> str:
         return ""
     return (
         f"### Without {told['people']} people whose folders may hold two\n\nThose of whom `faceline train` and "
-        "`faceline evaluate` report that some images don't look like the others. While a folder names two people, "
-        "every system misses it, and the fewer are missed, the more of them are these. The check goes by the same "
-        "embeddings, so it may also leave out somebody who only looks different; nothing above leaves anybody out.\n\n"
+        "`faceline evaluate` report that some images don't look like the others. Where a folder holds two people, a "
+        "miss may be no error of the system; the fewer misses, the larger the share of these. The check goes by the "
+        "same embeddings, so it may also leave out somebody who only looks different. Intruders of set C stay. Nothing "
+        "above leaves anybody out.\n\n"
         f"{markdown_table(misses_table(told['rows']), aligned='--:')}\n"
     )
 

@@ -43,7 +43,7 @@ class CountedFrame:
     detection_score: float | None = None
     first_person: float | None = None  # 0…1: how sure it is that it shows the track's first person
     other_person: bool | None = None
-    alarm: float | None = None  # 0…1: that the track's frames together show a jump to another person
+    alarm: float | None = None  # 0…1, no probability: that the track's frames together show a jump to another person
     why: str = ""  # how it stands out among the track's frames
 
 

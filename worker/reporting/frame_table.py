@@ -20,7 +20,7 @@ _COLUMNS: dict[str, Callable[[CountedFrame], str | None]] = {
     "light": lambda frame: _whole(frame.light),
     "norm": lambda frame: None if frame.norm is None else f"{frame.norm:.1f}",
     "agrees": lambda frame: None if frame.first_person is None else percent(frame.first_person),
-    "alarm": lambda frame: None if frame.alarm is None else percent(frame.alarm),
+    "alarm": lambda frame: None if frame.alarm is None else f"{frame.alarm:.2f}",
 }
 _MEANINGS = {
     "px": "shorter side of the face",
@@ -29,7 +29,7 @@ _MEANINGS = {
     "light": "mean grey, of 255",
     "norm": "of the embedding, long for a clear face",
     "agrees": "how sure that it is the track's first person",
-    "alarm": "how sure, by all frames so far, that the track has gone over to another",
+    "alarm": "by all frames so far; above decide.jump_alarm the track has gone over to another person",
     "why": "against the median of the track's frames",
 }
 

@@ -38,7 +38,7 @@ class TracePoint:
     norm: float | None = None
     sharpness: float | None = None
     light: float | None = None  # mean grey of the face, 0…255
-    alarm: float | None = None  # 0…1: that the frames together show a jump to another person; None in older traces
+    alarm: float | None = None  # 0…1: of a jump to another person, by all frames so far; None in older traces
 
     def to_json(self) -> str:
         """The line, without its newline; figures to six digits."""
