@@ -61,9 +61,9 @@ int8: install  ## calibrate the int8 embedder on LFW, write worker/data/models/s
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.precision.calibrate --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw --name LFW
 
-evaluation: install  ## the whole study on LFW, more than an hour; write benchmarks/recognition.md
+evaluation: install  ## the whole study on LFW, about two hours; write benchmarks/recognition.md
 	$(BIN)/faceline models pull
-	$(BIN)/faceline evaluate --data $(LFW) --out out/evaluation --opponent-seeds 1
+	$(BIN)/faceline evaluate --data $(LFW) --out out/evaluation
 	$(BIN)/python -m worker.evaluation.summary out/evaluation/metrics.json --out benchmarks
 
 precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/precision.md
@@ -71,7 +71,7 @@ precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/pre
 	$(BIN)/python -m worker.evaluation.precision --data $${FACELINE_TEST_DATA:?names the folder of test data}/lfw \
 		--footage $${FACELINE_TEST_DATA}/webcam --out benchmarks
 
-sequences: install  ## the recognizer on real sequences, as they are and made harder, write benchmarks/real-sequences.md
+sequences: install  ## the recognizers on real sequences, as they are and made harder, write benchmarks/real-sequences.md
 	$(BIN)/faceline models pull
 	$(BIN)/python -m worker.evaluation.real --data $${FACELINE_TEST_DATA:?names the folder of test data} --out benchmarks
 
