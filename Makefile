@@ -73,7 +73,8 @@ precision: install  ## the accuracy guard of fp16 and int8, write benchmarks/pre
 
 sequences: install  ## the recognizers on real sequences, as they are and made harder, write benchmarks/real-sequences.md
 	$(BIN)/faceline models pull
-	$(BIN)/python -m worker.evaluation.real --data $${FACELINE_TEST_DATA:?names the folder of test data} --out benchmarks
+	$(BIN)/python -m worker.evaluation.real --data $${FACELINE_TEST_DATA:?names the folder of test data} \
+		--train-on $(LFW) --seeds 1 --out benchmarks
 
 worries: install  ## little data, little compute, explanation; write benchmarks/worries.json, docs/worries.md
 	$(BIN)/faceline models pull
