@@ -122,6 +122,7 @@ def test_enroll_warns_of_look_alikes(faceline: Run, photos: dict[str, Path], gal
         (["{empty}"], "no photos in {empty}: expected .jpg"),
         (["{photo}", "--expires", "soon"], "--expires is 'soon': expected 2027-12-31 or 2027-12-31T18:00:00+02:00"),
         (["{photo}", "--expires", "2027-02-30"], "--expires is '2027-02-30'"),
+        (["{photo}", "--expires", "2020-01-01"], "--expires is '2020-01-01', which is past"),
         (["{photo}", "--name", "x" * 201], "name is 'xxx"),
     ],
 )

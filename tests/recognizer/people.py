@@ -8,7 +8,7 @@ import numpy as np
 
 from worker.engines.engine import Engine
 from worker.stages.embed import embed
-from worker.training.data import largest_central_face
+from worker.training.crops import largest_central_face
 from worker.training.degrade import apply, draw
 from worker.training.sequences import split_people
 

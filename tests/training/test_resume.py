@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 from tests.training.made import made_faces
 from worker.errors import InvalidSettings
 from worker.training.checkpoint import STATE, STORY, Checkpoints, Interrupted
+from worker.training.data import VARIANTS
 from worker.training.development import Development, Judgement
 from worker.training.device import Remote, choose_device
 from worker.training.model import Recognizer
@@ -197,6 +198,27 @@ def test_development_looks_at_fixed_tracks() -> None:
     with torch.no_grad():
         model.exponent.fill_(float("nan"))
     assert development.judge(model) == Judgement(1.0, 1.0)
+
+
+def test_a_rule_that_learns_nothing_stands_beside_it() -> None:
+    """The mean by the norm's eighth power on the very tracks, counted frame by frame."""
+    noise = np.random.default_rng(0).normal(0, 2, FACES.embeddings.shape)
+    noisy = replace(FACES, embeddings=(FACES.embeddings + noise).astype(np.float32))
+    people = Development(noisy, OTHERS)
+    own, strangers = [], []
+    for gallery, tracks, _, _ in people._rounds:
+        for number, track in enumerate(tracks):
+            frames = noisy.embeddings[track].astype(float)
+            mean = sum(frame / np.linalg.norm(frame) * np.linalg.norm(frame) ** 8 for frame in frames)
+            for other, image in enumerate(gallery):
+                photo = noisy.embeddings[image * VARIANTS].astype(float)
+                cosine = mean @ photo / np.linalg.norm(mean) / np.linalg.norm(photo)
+                (own if other == number else strangers).append(cosine)
+    assert people.num_comparisons == len(strangers)
+    missed = np.mean(np.array(own) <= np.sort(strangers)[-1 - len(strangers) // 1000])
+    assert 0 < missed < 1
+    assert people.judge_pooling().miss == pytest.approx(missed)
+    assert people.judge_pooling().miss_jumped > missed
 
 
 def test_development_misses_counted_by_hand() -> None:

@@ -74,6 +74,8 @@ def test_an_interrupted_training_goes_on(
     assert "of development tracks of eight frames" in told
     assert "27/27" in told, "twelve steps and fifteen of the alarm"
     assert "thresholds come from 22 comparisons of 11 people, down to FAR 0.03" in told
+    assert "test people, who took no part, of tracks of eight frames" in told
+    assert "or at the highest stranger's score, since there are so few" in told
     out = tmp_path / "out"
     assert story(out)["finished"]
     assert load_recognizer(out).cell == "lstm"
@@ -125,7 +127,8 @@ def test_who_has_one_image_is_left_out_and_too_few_are_refused(
     few = made_faces(40, 1)
     assert command("train", *QUICK, faces=few) == 2
     told = capsys.readouterr().err
-    assert "40 people have one usable image or clip" in told
+    assert "nothing to compare it with, left out: 40 folders (person 0, person 1," in told
+    assert "person 19, …)" in told and "person 20" not in told
     assert "0 people with two usable images or clips" in told
     assert command("train", "--steps", 0) == 2
     assert "--steps is 0" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def _record(
             templates=(*kept, *templates),
             consent_time=now if old is None else old.consent_time,
             purposes=tuple(options.purpose) if options.purpose else (old.purposes if old else ("any",)),
-            expires=_moment(options.expires) if options.expires else (old.expires if old else None),
+            expires=_end_of_consent(options.expires, now) if options.expires else (old.expires if old else None),
             tenant=options.tenant or (old.tenant if old else "default"),
         )
     except ValidationError as error:
@@ -153,6 +153,13 @@ def _moment(text: str) -> datetime:
     except ValueError:
         raise InvalidSettings(f"--expires is {text!r}: expected 2027-12-31 or 2027-12-31T18:00:00+02:00") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _end_of_consent(text: str, now: datetime) -> datetime:
+    moment = _moment(text)
+    if moment <= now:
+        raise InvalidSettings(f"--expires is {text!r}, which is past: nobody would be named by it")
+    return moment
 
 
 def _report(

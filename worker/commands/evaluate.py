@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from worker.commands.options import add_settings, settings_of, table_console
-from worker.commands.training import progress
+from worker.commands.training import add_threads, progress, set_threads
 from worker.errors import InvalidSettings
 from worker.settings import Settings
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"which to train, of {', '.join(_KINDS)} (default: all); probabilities and single tracks need lstm",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="of training, where it is not the recipe's own number")
+    add_threads(parser)
     parser.add_argument("--quick", action="store_true", help="without single conditions and poses")
     parser.epilog = """examples:
   faceline evaluate --data lfw/ --out evaluation/
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if find_spec("torch") is None:
-        raise InvalidSettings("evaluation trains networks: install the extra with 'pip install faceline[train]'")
+        raise InvalidSettings("evaluation trains networks: 'make install', or pip install -e '.[train]' in a checkout")
     if not options.data.is_dir():
         raise InvalidSettings(f"--data {options.data} is no folder: expected a folder per person")
     if options.folds < 2:
@@ -89,6 +90,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidSettings("--opponent-seeds: one or more; --networks leaves opponents out")
     if options.steps is not None and options.steps < 1:
         raise InvalidSettings("--steps: one or more")
+    set_threads(options)
     _enough(sum(path.is_dir() for path in options.data.iterdir()), "folders", options)
     try:
         options.out.mkdir(parents=True, exist_ok=True)

@@ -12,12 +12,14 @@ from rich.console import Console
 
 from worker.commands.stopping import stop_on_signals
 from worker.commands.training import TrainingData, add_data, progress, training_data
-from worker.errors import InvalidSettings
+from worker.errors import FacelineError, InvalidSettings
 
 if TYPE_CHECKING:
     from worker.training.checkpoint import Checkpoints
     from worker.training.model import Recognizer
     from worker.training.train import Recipe
+
+_TOLD_EVERY = 200  # steps of the alarm, where there is no bar to watch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +82,8 @@ def _train(options: argparse.Namespace, data: TrainingData, recipe: "Recipe", co
         def report(step: int, loss: float) -> None:
             what = "training" if step <= recipe.steps else "training the alarm"
             bar.update(task, completed=step, description=f"{what}, loss {loss:.3f}", loss=loss)
+            if not console.is_terminal and step > recipe.steps and step % _TOLD_EVERY == 0:
+                bar.console.print(f"step {step}, {what}, loss {loss:.3f}", highlight=False)
 
         def judge(model: "Recognizer") -> Judgement:
             seen = development.judge(model)
@@ -143,3 +147,21 @@ def _calibrate_and_export(
     export(model, manifest, options.out)
     console.print(f"trained in {seconds:.0f} s; recognizer in {options.out}", markup=False)
     console.print(json.dumps(measured, indent=2), markup=False)
+    console.print(_on_test_people(data, model), markup=False, highlight=False, soft_wrap=True)
+
+
+def _on_test_people(data: TrainingData, model: "Recognizer") -> str:
+    """What the finished recognizer misses of people who took no part, beside what a mean by norm misses."""
+    from worker.training.development import FAR, Development
+
+    try:
+        held_out = Development(data.faces, data.parts["test"])
+    except FacelineError:
+        return "there are too few test people to say how good it is"
+    own, pooled = held_out.judge(model), held_out.judge_pooling()
+    few = "" if held_out.num_comparisons * FAR >= 1 else ", or at the highest stranger's score, since there are so few"
+    return (
+        f"on {held_out.num_people} test people, who took no part, of tracks of eight frames {own.miss:.1%} are missed at "
+        f"FAR {FAR:g}{few} (by a mean weighted by the norm's eighth power {pooled.miss:.1%}), of jumped ones "
+        f"{own.miss_jumped:.1%} ({pooled.miss_jumped:.1%}); {held_out.num_comparisons:,} comparisons with others"
+    )

@@ -14,11 +14,13 @@ from worker.commands.options import add_settings, settings_of
 from worker.engines.models import DETECTOR, EMBEDDER, load, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.errors import InvalidSettings
+from worker.reporting.words import plural
 
 if TYPE_CHECKING:
     from worker.training.data import EmbeddedFaces
 
 MIN_PEOPLE = 50
+_NAMED = 20  # folders
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,28 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split-seed", type=int, default=0, help="deals people anew to the three parts (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn in training (default 0)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train")
+    add_threads(parser)
     parser.add_argument("--name", default="", help="what the data set is called, for what is written down")
 
 
 def training_data(options: argparse.Namespace, console: Console) -> TrainingData:
     """Embed and split. Raises ``InvalidSettings`` where there is too little to train on."""
     if find_spec("torch") is None:
-        raise InvalidSettings("training needs torch: install the extra with 'pip install faceline[train]'")
+        raise InvalidSettings("training needs torch: 'make install', or pip install -e '.[train]' in a checkout")
     if not options.data.is_dir():
         raise InvalidSettings(f"--data {options.data} is no folder: expected a folder per person")
+    set_threads(options)
     from worker.training.provenance import describe_data
     from worker.training.sequences import split_people
 
     faces, embedder = _embed(options, console)
     images = np.bincount(faces.person, minlength=len(faces.names))
-    if alone := int((images == 1).sum()):
-        console.print(f"{alone} people have one usable image or clip: nothing to compare it with, left out")
+    if alone := [name for name, number in zip(faces.names, images, strict=True) if number == 1]:
+        console.print(
+            f"one usable image or clip, nothing to compare it with, left out: {plural(len(alone), 'folder')} "
+            f"({', '.join(alone[:_NAMED])}{', …' if len(alone) > _NAMED else ''})",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if (usable := int((images > 1).sum())) < MIN_PEOPLE:
         raise InvalidSettings(
             f"{usable} people with two usable images or clips in {options.data}, at least {MIN_PEOPLE} are needed to train"
@@ -66,6 +74,20 @@ def training_data(options: argparse.Namespace, console: Console) -> TrainingData
         parts,
         describe_data(faces, parts, name=options.name, embedder_sha256=embedder, split_seed=options.split_seed),
     )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """On a machine that does something else, too, threads of so small a network wait for each other more than they work."""
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU that the network may use (default 1)")
+
+
+def set_threads(options: argparse.Namespace) -> None:
+    """Raises ``InvalidSettings`` where there are none."""
+    import torch
+
+    if options.threads < 1:
+        raise InvalidSettings(f"--threads is {options.threads}: expected 1 or more")
+    torch.set_num_threads(options.threads)
 
 
 def progress(console: Console) -> Progress:
@@ -98,5 +120,8 @@ def _embed(options: argparse.Namespace, console: Console) -> tuple["EmbeddedFace
                 bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         cache = options.cache or settings.models.dir.parent / "embeddings"
+        bar.console.print(
+            f"embeddings, which are biometric data, are kept in {cache}", markup=False, highlight=False, soft_wrap=True
+        )
         digest = known[EMBEDDER].sha256
         return embed_folder(options.data, cache, detector, embedder, digest, clips=True, report=report), digest

@@ -22,6 +22,7 @@ _COLUMNS: dict[str, Callable[[CountedFrame], str | None]] = {
     "agrees": lambda frame: None if frame.first_person is None else percent(frame.first_person),
     "alarm": lambda frame: None if frame.alarm is None else f"{frame.alarm:.2f}",
 }
+_NARROW = ("px", "agrees", "alarm")
 _MEANINGS = {
     "px": "shorter side of the face",
     "detected": "how sure it was a face",
@@ -61,7 +62,7 @@ def _print(title: str, frames: Sequence[CountedFrame], console: Console, start_u
     console.print(f"\n{title}", style="bold dim", highlight=False)
     cells = _BAR if console.width >= _BESIDE_BAR + _BAR else 0
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    names = _names(frames)
+    names = _names(frames, console.width)
     for name in ("  when", "offset", *(["weight"] if cells else []), "share", *names):
         left: Literal["left", "right"] = "left" if name == "weight" else "right"
         table.add_column(name, justify=left, no_wrap=name != "why")
@@ -75,14 +76,15 @@ def _print(title: str, frames: Sequence[CountedFrame], console: Console, start_u
     return frames
 
 
-def _names(frames: Sequence[CountedFrame]) -> list[str]:
-    """Of the columns in which something is on record."""
-    names = [name for name, read in _COLUMNS.items() if any(read(frame) is not None for frame in frames)]
+def _names(frames: Sequence[CountedFrame], width: int) -> list[str]:
+    """Of the columns in which something is on record; in a narrow terminal without those that ``why`` puts in words."""
+    shown = _COLUMNS if width >= _BESIDE_BAR else _NARROW
+    names = [name for name in shown if any(_COLUMNS[name](frame) is not None for frame in frames)]
     return names + (["why"] if any(frame.why for frame in frames) else [])
 
 
 def _legend(frames: Sequence[CountedFrame], console: Console) -> None:
-    meanings = "; ".join(f"{name}: {_MEANINGS[name]}" for name in _names(frames))
+    meanings = "; ".join(f"{name}: {_MEANINGS[name]}" for name in _names(frames, console.width))
     console.print(f"  {meanings}", style="dim", highlight=False, markup=False)
 
 

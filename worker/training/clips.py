@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from worker.engines.engine import Engine
-from worker.errors import BadMessage, FacelineError
+from worker.errors import FacelineError
 from worker.sources import image_files, open_source
-from worker.stages.decode import DecodeOptions, decode
 from worker.stages.embed import embed
-from worker.training.crops import largest_central_face
+from worker.training.crops import face_in
 from worker.types import Float32, Image
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4v"}
@@ -48,7 +47,7 @@ def read_clip(path: Path, detector: Engine, embedder: Engine) -> tuple[Clip | No
     origins: list[int] = []
     try:
         for number, value in _frames(path):
-            crop = _face(value, detector)
+            crop = face_in(value, detector)
             if isinstance(crop, str):
                 notes.append(f"{path}, frame {number}: {crop}, passed over")
             else:
@@ -92,12 +91,3 @@ def _frames(path: Path) -> Iterator[tuple[int, bytes]]:
     stride = 1 if path.is_dir() else max(1, round(source.fps / FRAMES_A_SECOND))
     chosen = islice(enumerate(source.frames()), 0, None, stride)
     return ((number, frame.value) for number, frame in islice(chosen, MAX_FRAMES))
-
-
-def _face(value: bytes, detector: Engine) -> Image | str:
-    """The aligned face, or why there is none."""
-    try:
-        crop = largest_central_face(decode(value, DecodeOptions()), detector)
-    except BadMessage as error:
-        return f"not an image ({error})"
-    return "no face" if crop is None else crop

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from worker.engines.engine import Engine
+from worker.errors import BadMessage
 from worker.stages.align import align
+from worker.stages.decode import DecodeOptions, decode
 from worker.stages.detect import DetectOptions, detect
 from worker.types import Faces, Image
+
+_OPTIONS = DecodeOptions(max_bytes=200_000_000, max_pixels=200_000_000)  # files of one's own
 
 
 def largest_central_face(image_bgr: Image, detector: Engine) -> Image | None:
@@ -27,9 +30,26 @@ def central_face(image_bgr: Image, detector: Engine) -> tuple[Faces, list[int]] 
     return faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]
 
 
-def read_image(file: Path) -> Image | None:
-    """In BGR; None for what is no image, is too large, or can't be read."""
+def face_in(value: bytes, detector: Engine) -> Image | str:
+    """The aligned crop [112, 112, 3] of the most central face of an image's bytes, or why there is none."""
     try:
-        return cv2.imread(str(file), cv2.IMREAD_COLOR) if file.is_file() else None
-    except (OSError, cv2.error):  # of a header that promises more pixels than OpenCV takes
+        crop = largest_central_face(decode(value, _OPTIONS), detector)
+    except BadMessage as error:
+        return f"not an image ({error})"
+    return "no face" if crop is None else crop
+
+
+def face_in_file(file: Path, detector: Engine) -> Image | str:
+    """Likewise of a file."""
+    try:
+        return face_in(file.read_bytes(), detector)
+    except OSError as error:
+        return f"not an image ({error.strerror})"
+
+
+def read_image(file: Path) -> Image | None:
+    """In BGR; None for what is no image, stops early, is too large, or can't be read: as serving decodes."""
+    try:
+        return decode(file.read_bytes(), _OPTIONS) if file.is_file() else None
+    except (OSError, BadMessage):
         return None

@@ -17,8 +17,7 @@ from worker.errors import FacelineError
 from worker.stages.embed import embed
 from worker.training.cached import DAMAGED, cache_key, save_whole
 from worker.training.clips import Clip, clips_of, files_of, read_clip
-from worker.training.crops import largest_central_face as largest_central_face  # offered from here, too
-from worker.training.crops import read_image
+from worker.training.crops import face_in_file
 from worker.training.degrade import apply, draw, drift
 from worker.training.suspects import suspects
 from worker.types import EMBEDDING_SIZE, Float32, Image
@@ -183,10 +182,9 @@ def _embed_person(
     for file in files:
         if len(stills) == max_images:
             break
-        image = read_image(file)
-        crop = None if image is None else largest_central_face(image, detector)
-        if crop is None:
-            notes.append(f"{file}: {'not an image' if image is None else 'no face'}, passed over")
+        crop = face_in_file(file, detector)
+        if isinstance(crop, str):
+            notes.append(f"{file}: {crop}, passed over")
         else:
             stills.append((file.name, crop))
     shown: list[Clip] = []

@@ -42,6 +42,7 @@ class Development:
             raise FacelineError(f"{len(people)} development people with two images: two are needed to compare anybody")
         rng = np.random.default_rng(seed)
         everyone = np.arange(len(people))
+        self.num_people, self.num_comparisons = len(people), _ROUNDS * len(people) * (len(people) - 1)
         self._rounds = []
         for number in range(_ROUNDS):
             gallery = gallery_images(people, everyone, rng)
@@ -59,17 +60,38 @@ class Development:
             jumped.append(self._split(model, gallery, with_jump, intruders))
         return Judgement(_miss(plain), _miss(jumped))
 
+    def judge_pooling(self, power: float = 8.0) -> Judgement:
+        """The same of a rule that learns nothing: the mean of the frames, weighted by that power of the norm."""
+
+        def pooled(gallery: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+            frames, photos = self._embeddings[tracks].numpy(), self._embeddings[gallery * VARIANTS].numpy()
+            norms = np.linalg.norm(frames, axis=2, keepdims=True)
+            templates = (frames / norms * norms**power).sum(1)
+            templates /= np.linalg.norm(templates, axis=1, keepdims=True)
+            table: np.ndarray = templates @ (photos / np.linalg.norm(photos, axis=1, keepdims=True)).T
+            return table
+
+        plain, jumped = [], []
+        for gallery, tracks, with_jump, intruders in self._rounds:
+            plain.append(_apart(pooled(gallery, tracks), np.arange(len(gallery))))
+            jumped.append(_apart(pooled(gallery, with_jump), intruders))
+        return Judgement(_miss(plain), _miss(jumped))
+
     def _split(
         self, model: Recognizer, gallery: np.ndarray, tracks: np.ndarray, also_shown: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores with the own photo, and with those of everybody whom the track doesn't show."""
         with torch.no_grad():
             outputs, _ = model(self._embeddings[tracks])
             table = scores(outputs[-1], *model.enrol(self._embeddings[gallery * VARIANTS])).numpy()
-        everyone = np.arange(len(gallery))
-        strangers = np.ones(table.shape, bool)
-        strangers[everyone, everyone] = strangers[everyone, also_shown] = False
-        return table[everyone, everyone], table[strangers]
+        return _apart(table, also_shown)
+
+
+def _apart(table: np.ndarray, also_shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores with the own photo, and with those of everybody whom the track doesn't show."""
+    everyone = np.arange(len(table))
+    strangers = np.ones(table.shape, bool)
+    strangers[everyone, everyone] = strangers[everyone, also_shown] = False
+    return table[everyone, everyone], table[strangers]
 
 
 def _miss(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:

@@ -20,7 +20,7 @@ from worker.engines.models import DETECTOR, EMBEDDER, load, manifests
 from worker.engines.onnxruntime import OnnxRuntimeEngine
 from worker.engines.quantize import calibrate
 from worker.settings import load_settings
-from worker.training.data import largest_central_face
+from worker.training.crops import largest_central_face
 from worker.training.degrade import apply, draw
 from worker.training.sequences import split_people
 from worker.types import Image

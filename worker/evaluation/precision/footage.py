@@ -11,7 +11,7 @@ from worker.engines.engine import Engine
 from worker.evaluation.metrics import Comparisons
 from worker.evaluation.precision.protocols import TRACK_LENGTH, Recognizer, compare_sessions, track_scores
 from worker.stages.embed import embed
-from worker.training.data import largest_central_face
+from worker.training.crops import largest_central_face
 from worker.types import Float32, Image
 
 
