@@ -73,6 +73,15 @@ def test_a_confirmation(folder: Path) -> None:
     assert "not on record" not in text
 
 
+def test_a_narrow_terminal_keeps_the_words(folder: Path) -> None:
+    """Figures that ``why`` puts in words go first; nothing is cut off."""
+    text = told(RunFolder(folder), event(folder, "t-1", "departed").id, width=80)
+    heads = [line.split() for line in text.splitlines() if "offset" in line]
+    assert heads and all(names == ["when", "offset", "share", "px", "agrees", "alarm", "why"] for names in heads)
+    assert "…" not in text.split("the whole track")[0]
+    assert "another" in text and "person" in text
+
+
 def test_a_split(folder: Path) -> None:
     """The frames taken for another person, what they hold, and where the track went on."""
     text = told(RunFolder(folder), event(folder, "t-1", "departed").id)
