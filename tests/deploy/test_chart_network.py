@@ -7,7 +7,7 @@ import yaml
 
 from tests.deploy.chart import Object, at, merged, render
 
-pytestmark = pytest.mark.usefixtures("helm")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("helm")]
 
 
 def policy_of(values: dict[str, Any]) -> dict[str, Any]:

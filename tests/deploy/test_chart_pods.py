@@ -10,7 +10,7 @@ from tests.deploy.cases import GPU, MATRIX, MUTUAL_TLS, SASL, TENSORRT
 from tests.deploy.chart import PRESETS, Object, Rendered, at, merged, render
 from tests.deploy.tools import ROOT
 
-pytestmark = pytest.mark.usefixtures("helm")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("helm")]
 
 CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     **{name: (values, None) for name, values in MATRIX.items()},

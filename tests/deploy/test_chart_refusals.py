@@ -8,7 +8,7 @@ import pytest
 from tests.deploy.cases import GPU, KEDA, SASL
 from tests.deploy.chart import BROKER, OPERATORS, PRESETS, at, copy_with, merged, refusal, render
 
-pytestmark = pytest.mark.usefixtures("helm")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("helm")]
 
 TLS = at("config.kafka.security_protocol", "SSL")
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

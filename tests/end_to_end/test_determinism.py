@@ -9,7 +9,7 @@ from tests.end_to_end.harness import Frame, Plant, Run, disturbed, undisturbed
 from worker.assemble import Loaded
 from worker.gallery.folder import FolderGallery
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,6 @@ def test_sequences_have_no_gaps_and_ids_are_unique(reference: Run) -> None:
         )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batch_frames", [1, 7, 64])
 def test_batching_changes_nothing(
     loaded: Loaded, gallery: FolderGallery, frames: list[Frame], reference: Run, batch_frames: int
@@ -58,14 +57,12 @@ def test_an_empty_camera_beside_changes_nothing(
     assert _told(alone, "door-1") == _told(reference, "door-1")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_faults_change_nothing(faulty: Callable[[int], Run], reference: Run, seed: int) -> None:
     """Workers killed and fenced, commits that fail before or after being written: nothing lost, doubled, changed."""
     assert faulty(seed).values == reference.values
 
 
-@pytest.mark.slow
 def test_faults_do_happen(faulty: Callable[[int], Run]) -> None:
     """The seeds above kill workers in mid-visit; a fault run without faults would prove nothing."""
     assert sum(faulty(seed).num_restarts for seed in range(6)) >= 6

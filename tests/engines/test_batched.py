@@ -13,6 +13,8 @@ from worker.engines.models import load_recognizer
 from worker.errors import EngineFailed, ModelError
 from worker.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 def limits(name: str, rows: int, model_case: Case) -> dict[str, tuple[int, ...]]:
     """The largest shapes that an engine of this model would be compiled for."""

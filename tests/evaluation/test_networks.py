@@ -59,6 +59,7 @@ def test_every_kind_is_trained_and_asked(kind: str) -> None:
     np.testing.assert_allclose(network.scores(some_tracks()[:, :4], photos, [4])[0], scores[1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_seed_decides() -> None:
     """Two trainings with one seed are the same network; with another they aren't."""
     photos = FACES.embeddings[: 5 * VARIANTS : VARIANTS][:, None]

@@ -14,6 +14,8 @@ from worker.training.jumps import set_limit, train_alarm
 from worker.training.model import Recognizer
 from worker.training.sequences import People, compose
 
+pytestmark = pytest.mark.slow
+
 FACES = made_faces(60, 4)
 EMBEDDINGS = torch.from_numpy(FACES.embeddings)
 TRAINED_ON, OTHERS = People.of(FACES, np.arange(40)), People.of(FACES, np.arange(40, 60))
@@ -49,7 +51,6 @@ def alarms(model: Recognizer, rows: np.ndarray) -> np.ndarray:
     return np.stack([output.summary[:, 5].numpy() for output in outputs], 1)
 
 
-@pytest.mark.slow
 def test_training_the_alarm_changes_nothing_else(alarmed: tuple[Recognizer, Recognizer]) -> None:
     """Every other weight, and so every score, is what it was."""
     born, model = alarmed
@@ -68,7 +69,6 @@ def test_jumps_are_noticed_on_people_not_trained_on(alarmed: tuple[Recognizer, R
     assert (jumped[:, :8].max(1) > 0.5).mean() < 0.05
 
 
-@pytest.mark.slow
 def test_the_limit_is_that_of_the_wanted_share(alarmed: tuple[Recognizer, Recognizer]) -> None:
     """Of degraded tracks of the people whom it was set on, one in a hundred raises the alarm; set again, it stays."""
     model = deepcopy(alarmed[1])
@@ -86,7 +86,6 @@ def test_the_limit_is_that_of_the_wanted_share(alarmed: tuple[Recognizer, Recogn
     assert 0.004 < np.concatenate(raised).mean() < 0.02, "of 12,000 tracks of the same 20 people"
 
 
-@pytest.mark.slow
 def test_a_stop_is_heard(alarmed: tuple[Recognizer, Recognizer]) -> None:
     """After the step at hand, with what to do."""
     heard: list[int] = []
