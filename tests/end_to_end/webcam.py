@@ -37,7 +37,7 @@ class Pair:
 def pairs(folder: Path, loaded: Loaded, num_photos: int = NUM_PHOTOS) -> list[Pair]:
     """All sessions against each session of a person who comes back; one person in the gallery at a time."""
     settings = load_settings(environ={})
-    sequences = sorted(path for person in folder.iterdir() for path in person.iterdir())
+    sequences = _sessions(folder)
     quick = cached(loaded)
     rows = []
     for enrolled in (s for s in sequences if s.parent.name in RETURNING):
@@ -59,12 +59,16 @@ def together(folder: Path, loaded: Loaded, num_photos: int = NUM_PHOTOS) -> list
     with tempfile.TemporaryDirectory() as scratch:
         photos = {name: _photos(session, num_photos) for name, session in first.items()}
         gallery = gallery_of(photos, Path(scratch), quick, settings)
-        for played in sorted(path for person in folder.iterdir() for path in person.iterdir()):
+        for played in _sessions(folder):
             if played not in first.values():
                 run = undisturbed(Plant(quick, gallery, partitions=1), frames_of(played))
                 named = [e["identity"]["person_id"] for e in run.events(played.name) if e["kind"] == "confirmed"]
                 rows.append((played.name, Counter(named)))
     return rows
+
+
+def _sessions(folder: Path) -> list[Path]:
+    return sorted(path for person in folder.iterdir() for path in person.iterdir())
 
 
 def _photos(session: Path, number: int) -> list[bytes]:

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from worker.commands.options import add_settings, settings_of, table_console
-from worker.commands.training import add_threads, progress, set_threads
+from worker.commands.training import add_threads, need_torch, progress, set_threads
 from worker.errors import InvalidSettings
 from worker.settings import Settings
 
@@ -78,8 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if find_spec("torch") is None:
-        raise InvalidSettings("evaluation trains networks: 'make install', or pip install -e '.[train]' in a checkout")
+    need_torch("evaluation, which trains networks,")
     if not options.data.is_dir():
         raise InvalidSettings(f"--data {options.data} is no folder: expected a folder per person")
     if options.folds < 2:

@@ -48,8 +48,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def training_data(options: argparse.Namespace, console: Console) -> TrainingData:
     """Embed and split. Raises ``InvalidSettings`` where there is too little to train on."""
-    if find_spec("torch") is None:
-        raise InvalidSettings("training needs torch: 'make install', or pip install -e '.[train]' in a checkout")
+    need_torch("training")
     if not options.data.is_dir():
         raise InvalidSettings(f"--data {options.data} is no folder: expected a folder per person")
     set_threads(options)
@@ -74,6 +73,12 @@ def training_data(options: argparse.Namespace, console: Console) -> TrainingData
         parts,
         describe_data(faces, parts, name=options.name, embedder_sha256=embedder, split_seed=options.split_seed),
     )
+
+
+def need_torch(what: str) -> None:
+    """Raises ``InvalidSettings`` where it isn't installed, before anything is read."""
+    if find_spec("torch") is None:
+        raise InvalidSettings(f"{what} needs torch: 'make install', or pip install -e '.[train]' in a checkout")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

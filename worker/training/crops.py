@@ -11,7 +11,8 @@ from worker.stages.decode import DecodeOptions, decode
 from worker.stages.detect import DetectOptions, detect
 from worker.types import Faces, Image
 
-_OPTIONS = DecodeOptions(max_bytes=200_000_000, max_pixels=200_000_000)  # files of one's own
+_FRAMES = DecodeOptions()  # of a clip: as serving takes them
+_FILES = DecodeOptions(max_bytes=200_000_000, max_pixels=200_000_000)  # photos of one's own may be large
 
 
 def largest_central_face(image_bgr: Image, detector: Engine) -> Image | None:
@@ -30,10 +31,10 @@ def central_face(image_bgr: Image, detector: Engine) -> tuple[Faces, list[int]] 
     return faces, [int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]
 
 
-def face_in(value: bytes, detector: Engine) -> Image | str:
+def face_in(value: bytes, detector: Engine, options: DecodeOptions = _FRAMES) -> Image | str:
     """The aligned crop [112, 112, 3] of the most central face of an image's bytes, or why there is none."""
     try:
-        crop = largest_central_face(decode(value, _OPTIONS), detector)
+        crop = largest_central_face(decode(value, options), detector)
     except BadMessage as error:
         return f"not an image ({error})"
     return "no face" if crop is None else crop
@@ -42,7 +43,7 @@ def face_in(value: bytes, detector: Engine) -> Image | str:
 def face_in_file(file: Path, detector: Engine) -> Image | str:
     """Likewise of a file."""
     try:
-        return face_in(file.read_bytes(), detector)
+        return face_in(file.read_bytes(), detector, _FILES)
     except OSError as error:
         return f"not an image ({error.strerror})"
 
@@ -50,6 +51,6 @@ def face_in_file(file: Path, detector: Engine) -> Image | str:
 def read_image(file: Path) -> Image | None:
     """In BGR; None for what is no image, stops early, is too large, or can't be read: as serving decodes."""
     try:
-        return decode(file.read_bytes(), _OPTIONS) if file.is_file() else None
+        return decode(file.read_bytes(), _FILES) if file.is_file() else None
     except (OSError, BadMessage):
         return None

@@ -3,6 +3,7 @@
 Fixed tracks of eight frames, the same at every look: as they are, and jumped to somebody else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,37 +54,34 @@ class Development:
 
     def judge(self, model: Recognizer) -> Judgement:
         """How often ``model``, in evaluation mode on the CPU, misses. Draws no random number."""
-        plain, jumped = [], []
-        for gallery, tracks, with_jump, intruders in self._rounds:
-            everyone = np.arange(len(gallery))
-            plain.append(self._split(model, gallery, tracks, everyone))
-            jumped.append(self._split(model, gallery, with_jump, intruders))
-        return Judgement(_miss(plain), _miss(jumped))
+
+        def table(gallery: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                outputs, _ = model(self._embeddings[tracks])
+                return scores(outputs[-1], *model.enrol(self._embeddings[gallery * VARIANTS])).numpy()
+
+        return self._judge(table)
 
     def judge_pooling(self, power: float = 8.0) -> Judgement:
         """The same of a rule that learns nothing: the mean of the frames, weighted by that power of the norm."""
 
-        def pooled(gallery: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+        def table(gallery: np.ndarray, tracks: np.ndarray) -> np.ndarray:
             frames, photos = self._embeddings[tracks].numpy(), self._embeddings[gallery * VARIANTS].numpy()
             norms = np.linalg.norm(frames, axis=2, keepdims=True)
             templates = (frames / norms * norms**power).sum(1)
             templates /= np.linalg.norm(templates, axis=1, keepdims=True)
-            table: np.ndarray = templates @ (photos / np.linalg.norm(photos, axis=1, keepdims=True)).T
-            return table
+            cosines: np.ndarray = templates @ (photos / np.linalg.norm(photos, axis=1, keepdims=True)).T
+            return cosines
 
+        return self._judge(table)
+
+    def _judge(self, table: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Judgement:
+        """By scores [B, G] of tracks [B, T] with the gallery's images [G]."""
         plain, jumped = [], []
         for gallery, tracks, with_jump, intruders in self._rounds:
-            plain.append(_apart(pooled(gallery, tracks), np.arange(len(gallery))))
-            jumped.append(_apart(pooled(gallery, with_jump), intruders))
+            plain.append(_apart(table(gallery, tracks), np.arange(len(gallery))))
+            jumped.append(_apart(table(gallery, with_jump), intruders))
         return Judgement(_miss(plain), _miss(jumped))
-
-    def _split(
-        self, model: Recognizer, gallery: np.ndarray, tracks: np.ndarray, also_shown: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        with torch.no_grad():
-            outputs, _ = model(self._embeddings[tracks])
-            table = scores(outputs[-1], *model.enrol(self._embeddings[gallery * VARIANTS])).numpy()
-        return _apart(table, also_shown)
 
 
 def _apart(table: np.ndarray, also_shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
